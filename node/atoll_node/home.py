@@ -1,0 +1,51 @@
+"""Name the places in a node's home folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """A node's folder: settings, secrets (0700), state, lake, quarantine."""
+
+    root: Path
+
+    @property
+    def secrets(self) -> Path:
+        """The folder of key files, mode 0700; each file is 0600."""
+        return self.root / "secrets"
+
+    @property
+    def pseudonym_key(self) -> Path:
+        """32 random bytes that key pseudonyms and date shifts, made at ``init``."""
+        return self.secrets / "pseudonym.key"
+
+    @property
+    def node_key(self) -> Path:
+        """The node's EC P-256 private key (PEM, PKCS 8)."""
+        return self.secrets / "node.pem"
+
+    @property
+    def enrolment(self) -> Path:
+        """What the hub said at enrolment (``Enrolled`` as JSON)."""
+        return self.root / "enrolment.json"
+
+    @property
+    def state(self) -> Path:
+        """SQLite: permits, answers, outbound messages, ledger, audit chain."""
+        return self.root / "state" / "node.sqlite"
+
+    @property
+    def releases(self) -> Path:
+        """One JSON file per release, below the dataset's folder."""
+        return self.root / "releases"
+
+    @property
+    def quarantine(self) -> Path:
+        """Records that could not be taken, with their reasons; one folder per dataset."""
+        return self.root / "quarantine"
+
+    @property
+    def scratch(self) -> Path:
+        """Staged and spilled data; emptied at start."""
+        return self.root / "scratch"

@@ -1,0 +1,147 @@
+"""Read a node's settings: one TOML file, closed to unknown keys, secrets only as paths of files."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from atoll_node.errors import SettingsError
+from atoll_schemas.query import Label, Name, SiteName
+
+SETTINGS_FILE = "atoll-node.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FolderStore(_Section):
+    """Tables in a folder of this machine. ``path`` is relative to the node's home."""
+
+    kind: Literal["folder"] = "folder"
+    path: Path = Path("lake")
+
+
+class S3Store(_Section):
+    """Tables in an S3 bucket with conditional PUT (MinIO). Keys come from files."""
+
+    kind: Literal["s3"]
+    endpoint: str
+    bucket: str
+    prefix: str = "atoll"
+    region: str = "us-east-1"
+    access_key_file: Path
+    secret_key_file: Path
+    ca_file: Path | None = None
+    path_style: bool = True
+
+
+class EngineSettings(_Section):
+    """Bounds of one query."""
+
+    memory: str = "2GB"
+    threads: int = Field(default=2, ge=1)
+    seconds: float = Field(default=120, gt=0)
+    spill: str = "20GB"
+
+
+class GateSettings(_Section):
+    """Disclosure settings of this node. Looser than the defaults only by a deliberate act of the site."""
+
+    minimum_persons: int = Field(default=10, ge=2)
+    round_to: int = Field(default=5, ge=1)
+    minimum_events: int = Field(default=10, ge=2)
+    dominance_share: float = Field(default=0.90, gt=0, le=1)
+    """NK(2, share): two persons may not carry more than this share of a sum."""
+    p_ratio: float = Field(default=0.10, ge=0, lt=1)
+    """The rest of a sum beside its two largest parts is at least this share of the largest."""
+
+
+class NetworkSettings(_Section):
+    """The one outgoing connection."""
+
+    proxy: str | None = None
+    """Else the ``HTTPS_PROXY`` of the environment."""
+    ca_file: Path | None = None
+
+
+class DatasetSettings(_Section):
+    """One dataset: where its files lie and how they are de-identified."""
+
+    name: Name
+    title: Label
+    description: str = ""
+    format: Literal["omop", "flat"]
+    """``omop``: one CSV, CSV.gz or Parquet file per CDM table; ``flat``: CSV files through ``mapping``."""
+    path: Path
+    mapping: Path | None = None
+    date_shift: bool = True
+    date_shift_days: int = Field(default=182, ge=1, le=3650)
+    """Each person's dates move by a keyed number of days in ± this many."""
+    safe_text: tuple[str, ...] = ()
+    """Free-text fields declared safe, as ``table.field``."""
+    opt_out_file: Path | None = None
+    """One source person identifier a line."""
+    synthetic: bool = False
+
+
+class NodeSettings(_Section):
+    """All of a node's settings (``atoll-node.toml``)."""
+
+    site: SiteName
+    title: Label
+    hub: str
+    store: Annotated[FolderStore | S3Store, Field(discriminator="kind")] = FolderStore()
+    engine: EngineSettings = EngineSettings()
+    gate: GateSettings = GateSettings()
+    network: NetworkSettings = NetworkSettings()
+    datasets: tuple[DatasetSettings, ...] = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def read_settings(home: Path) -> NodeSettings:
+    """Read ``home/atoll-node.toml``. Raises ``SettingsError`` naming the key and the nearest known one."""
+    file = home / SETTINGS_FILE
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(
+            "settings.missing", f"there is no {SETTINGS_FILE} in the node's home", "run: atoll-node init"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError("settings.toml", f"{SETTINGS_FILE} is not valid TOML: {error}") from error
+    try:
+        return NodeSettings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError("settings.invalid", _explained(error)) from error
+
+
+def _explained(error: ValidationError) -> str:
+    return "; ".join(_line(item["loc"], item["type"], item["msg"]) for item in error.errors())
+
+
+def _line(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    path = ".".join(str(part) for part in place)
+    if kind != "extra_forbidden":
+        return f"{path}: {message}"
+    near = difflib.get_close_matches(str(place[-1]), _KNOWN_KEYS, n=1)
+    return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+_KNOWN_KEYS = sorted(
+    {
+        name
+        for section in (
+            NodeSettings,
+            FolderStore,
+            S3Store,
+            EngineSettings,
+            GateSettings,
+            NetworkSettings,
+            DatasetSettings,
+        )
+        for name in section.model_fields
+    }
+)
