@@ -120,7 +120,7 @@ class RawCrosstab(Unserialisable):
 
 @dataclass(frozen=True, repr=False, eq=False, slots=True)
 class RawCurve(Unserialisable):
-    """A group's life table: distinct days ascending, each with persons at risk just before, events, censored."""
+    """A group's life table: distinct days ascending; at risk just before, events, censored."""
 
     group: str
     persons: int

@@ -33,7 +33,7 @@ class PinnedTable(Contract):
 
 
 class Release(Contract):
-    """A frozen set of Delta versions. ``digest`` covers all other fields that decide an answer."""
+    """A frozen set of Delta versions. ``content_digest`` covers all other fields that decide an answer."""
 
     name: str
     """Such as ``colon-0001``: the dataset and a number that grows."""
@@ -48,7 +48,7 @@ class Release(Contract):
     variables: tuple[Variable, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     vocabulary_version: str | None = None
-    digest: str
+    content_digest: str
 
     def table(self, name: str) -> PinnedTable | None:
         """Return the pinned table of that name, or ``None`` when the release has none."""

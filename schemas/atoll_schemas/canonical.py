@@ -10,7 +10,7 @@ _LARGEST_EXACT_INTEGER = 2**53 - 1
 
 
 class NotCanonical(ValueError):
-    """A value has no RFC 8785 form: NaN, an infinity, an inexact integer, a lone surrogate, a foreign type."""
+    """A value has no RFC 8785 form: NaN, infinity, inexact integer, lone surrogate, foreign type."""
 
 
 def canonical_json(value: Any) -> bytes:
