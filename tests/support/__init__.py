@@ -1,0 +1,1 @@
+"""Real parts and data that tests start and read."""
