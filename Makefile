@@ -1,0 +1,35 @@
+# Atoll. `make` alone lists what there is. Every target makes its own environment first.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs clean
+ARGS ?=
+PY := .venv/bin/python
+
+help:  ## list these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+demo:  ## three hospitals answer one question, on this machine (ARGS=--json for a machine-readable story)
+	@tools/setup run
+	@exec $(PY) -m demo $(ARGS)
+
+test:  ## run every test; starts real servers on loopback and stops them
+	@tools/setup dev
+	@tools/parts
+	@$(PY) -m pytest $(ARGS)
+
+check:  ## ruff, mypy strict, the laws of the house
+	@tools/setup dev
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench:  ## measure side by side and write bench/RESULTS.md (ARGS=--quick for small data)
+	@tools/setup dev
+	@$(PY) -m bench $(ARGS)
+
+docs:  ## write the reference pages that are made from the code
+	@tools/setup dev
+	@$(PY) tools/make_docs.py $(ARGS)
+
+clean:  ## remove the environment and what demo and tests wrote
+	@rm -rf .venv demo-out .hypothesis .mypy_cache .ruff_cache .import_linter_cache
