@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from atoll_schemas.circe import CohortExpression
+from atoll_schemas.circe import SourceCode as SourceCode
 from atoll_schemas.contract import Contract
 
 MISSING = "missing"
@@ -26,13 +27,6 @@ Domain = Literal[
     "condition", "drug", "procedure", "device", "measurement", "observation", "visit", "specimen"
 ]
 ValueDomain = Literal["measurement", "observation"]
-
-
-class SourceCode(Contract):
-    """A code as the hospital's system wrote it; ``vocabulary`` as the mapping or CDM names it."""
-
-    vocabulary: Label
-    code: Label
 
 
 class Codes(Contract):
