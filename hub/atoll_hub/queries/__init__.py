@@ -1,0 +1,1 @@
+"""Route queries to sites and merge what they let go."""
