@@ -80,6 +80,10 @@ class DatasetSettings(_Section):
     date_shift: bool = True
     date_shift_days: int = Field(default=182, ge=1, le=3650)
     """Each person's dates move by a keyed number of days in ± this many."""
+    cap_ages: bool = True
+    """Ages over 89 become 90. Off only for data that are of no living person."""
+    load: Literal["full", "changes"] = "full"
+    """``full``: the files hold the whole dataset; ``changes``: new and changed rows, merged by key."""
     safe_text: tuple[str, ...] = ()
     """Free-text fields declared safe, as ``table.field``."""
     opt_out_file: Path | None = None
