@@ -67,6 +67,14 @@ class NetworkSettings(_Section):
     ca_file: Path | None = None
 
 
+class AgentSettings(_Section):
+    """How the node works for the hub."""
+
+    tasks_at_once: int = Field(default=1, ge=1, le=16)
+    poll_seconds: float = Field(default=25, gt=0, le=60)
+    """How long a request for work waits at the hub."""
+
+
 class DatasetSettings(_Section):
     """One dataset: where its files lie and how they are de-identified."""
 
@@ -101,6 +109,7 @@ class NodeSettings(_Section):
     engine: EngineSettings = EngineSettings()
     gate: GateSettings = GateSettings()
     network: NetworkSettings = NetworkSettings()
+    agent: AgentSettings = AgentSettings()
     datasets: tuple[DatasetSettings, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -144,6 +153,7 @@ _KNOWN_KEYS = sorted(
             EngineSettings,
             GateSettings,
             NetworkSettings,
+            AgentSettings,
             DatasetSettings,
         )
         for name in section.model_fields
