@@ -24,6 +24,17 @@ class Quarantined:
 
 
 @dataclass(frozen=True)
+class SourceWarning:
+    """Something about a file that no single record is at fault for: an unknown column, an empty file."""
+
+    table: str | None
+    file: str | None
+    code: str
+    text: str
+    """For the local report alone: it may name a column or the nearest known name."""
+
+
+@dataclass(frozen=True)
 class StagedTable:
     """Records of one ``core@1`` table, valid by themselves, identifiers still the hospital's.
 
@@ -55,3 +66,4 @@ class Staged:
     person_ids: Path | None = None
     """Parquet (``source_id`` VARCHAR, ``person_id`` BIGINT): the hospital's person identifier as written in
     opt-out files, and the staged BIGINT. ``None`` when they are the same number."""
+    warnings: tuple[SourceWarning, ...] = ()
