@@ -46,6 +46,21 @@ class Home:
         return self.root / "quarantine"
 
     @property
+    def logs(self) -> Path:
+        """Rotating log files: one JSON line an event."""
+        return self.root / "logs"
+
+    @property
+    def standing(self) -> Path:
+        """How the node stood with the hub when it last spoke (JSON); ``status`` reads it."""
+        return self.root / "state" / "standing.json"
+
+    @property
+    def running_lock(self) -> Path:
+        """Held by ``up``, so that one node runs once."""
+        return self.root / "state" / "up.lock"
+
+    @property
     def scratch(self) -> Path:
         """Staged and spilled data; emptied at start."""
         return self.root / "scratch"

@@ -126,12 +126,29 @@ def read_settings(home: Path) -> NodeSettings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError("settings.toml", f"{SETTINGS_FILE} is not valid TOML: {error}") from error
     try:
-        return NodeSettings.model_validate(content)
+        settings = NodeSettings.model_validate(content)
     except ValidationError as error:
-        raise SettingsError("settings.invalid", _explained(error)) from error
+        raise SettingsError("settings.invalid", explained(error)) from error
+    return anchored(settings, home)
 
 
-def _explained(error: ValidationError) -> str:
+def anchored(settings: NodeSettings, home: Path) -> NodeSettings:
+    """Return the settings with every relative path made relative to the node's home."""
+    sections = {
+        "store": _anchored(settings.store, home),
+        "network": _anchored(settings.network, home),
+        "datasets": tuple(_anchored(dataset, home) for dataset in settings.datasets),
+    }
+    return settings.model_copy(update=sections)
+
+
+def _anchored(section: _Section, home: Path) -> _Section:
+    paths = {name: home / value for name, value in section if isinstance(value, Path)}
+    return section.model_copy(update=paths)
+
+
+def explained(error: ValidationError) -> str:
+    """Say in one line which keys are wrong, and the nearest known ones."""
     return "; ".join(_line(item["loc"], item["type"], item["msg"]) for item in error.errors())
 
 

@@ -1,5 +1,6 @@
 """Remember every task and its one outcome, so that a replay gets the stored bytes and nothing is doubled."""
 
+import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
@@ -50,21 +51,25 @@ class TaskStore:
             row = connection.execute("SELECT fence FROM task WHERE task_id = ?", (task.id,)).fetchone()
             if row is not None and fence < row["fence"]:
                 raise Refused("task.fenced", "the task was claimed again since this lease")
-            connection.execute(
-                "INSERT INTO task (task_id, content, fence, taken_at) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (task_id) DO UPDATE SET fence = excluded.fence",
-                (task.id, content_digest(task), fence, self._clock().isoformat()),
-            )
+            self._keep(connection, task, fence)
 
-    def finish(self, task: Task, outcome: Outcome, record: Decision) -> Outcome:
+    def finish(self, task: Task, fence: int, outcome: Outcome, record: Decision) -> Outcome:
         """Store the outcome once; return the stored one, which is the first."""
         with self._audit.recorded(record) as connection:
+            self._keep(connection, task, fence)
             connection.execute(
                 "UPDATE task SET outcome = ? WHERE task_id = ? AND outcome IS NULL",
                 (outcome.canonical(), task.id),
             )
             row = connection.execute("SELECT outcome FROM task WHERE task_id = ?", (task.id,)).fetchone()
         return _OUTCOME.validate_json(row["outcome"])
+
+    def _keep(self, connection: sqlite3.Connection, task: Task, fence: int) -> None:
+        connection.execute(
+            "INSERT INTO task (task_id, content, fence, taken_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (task_id) DO UPDATE SET fence = max(fence, excluded.fence)",
+            (task.id, content_digest(task), fence, self._clock().isoformat()),
+        )
 
 
 def content_digest(task: Task) -> str:

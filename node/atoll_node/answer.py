@@ -1,0 +1,164 @@
+"""The way out: verify a task, run it on one release, clear the result, remember the answer.
+
+Read this file to know what can leave a node in answer to a question: a ``ClearedResult`` that the gate made,
+or a ``Refusal`` of a closed list. Nothing runs before the signature, the permit, the period and the replay
+check have passed, and any fault is a refusal.
+"""
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from atoll_node.audit import AuditLog, Decision
+from atoll_node.errors import NodeError, Refused
+from atoll_node.permits import PermitStore, Pins, TaskStore, check_task, permitted
+from atoll_node.raw import RawAggregate
+from atoll_node.refusals import refusal
+from atoll_node.release import Release
+from atoll_schemas.protocol import Lease, Refusal, Stage, Task
+from atoll_schemas.query import Query
+from atoll_schemas.results import ClearedResult
+
+log = logging.getLogger(__name__)
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
+Outcome = ClearedResult | Refusal
+Clear = Callable[[RawAggregate, Query, Release], ClearedResult]
+
+
+class Running(Protocol):
+    """Computes a query on a release; ``stop`` ends what runs from another thread."""
+
+    def run(self, query: Query, release: Release) -> RawAggregate:
+        """Return the raw aggregate. Raises ``EngineError``."""
+
+    def stop(self) -> None:
+        """Interrupt the run of this object, if any."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The rooms on the way out, as ``bootstrap`` wires them."""
+
+    release_of: Callable[[str], Release | None]
+    new_run: Callable[[], Running]
+    clear: Clear
+
+
+class Answers:
+    """Answers leases, one outcome per task for ever."""
+
+    def __init__(
+        self,
+        pins: Pins,
+        permits: PermitStore,
+        tasks: TaskStore,
+        audit: AuditLog,
+        stages: Stages,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._pins = pins
+        self._permits = permits
+        self._tasks = tasks
+        self._audit = audit
+        self._stages = stages
+        self._clock = clock
+        self._runs: dict[str, Running] = {}
+        self._stopped: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def answer(self, lease: Lease, on_stage: Callable[[Stage], None]) -> Outcome | None:
+        """Return the outcome, the stored one for a replay, or ``None`` when the task was cancelled."""
+        on_stage("verifying")
+        try:
+            task = check_task(lease.token, task_id=lease.task_id, pins=self._pins, now=self._clock())
+            stored = self._tasks.outcome(task)
+        except Refused as refused:
+            return self._turned_away(lease, refused.code)
+        if stored is not None:
+            return stored
+        return self._answered(task, lease.fence, on_stage)
+
+    def cancel(self, task_id: str) -> None:
+        """Stop a task; its lease stays unanswered."""
+        self._halt(task_id, "cancelled")
+
+    def _answered(self, task: Task, fence: int, on_stage: Callable[[Stage], None]) -> Outcome | None:
+        try:
+            self._permit(task)
+            self._tasks.begin(task, fence, _accepted(task, fence))
+            outcome: Outcome = self._computed(task, on_stage)
+            self._permit(task)
+        except NodeError as error:
+            outcome = refusal(error.code)
+        except Exception as error:  # noqa: BLE001 - the gate's side of the boundary: any fault is a refusal
+            log.error(
+                "task failed, nothing is released", extra={"task": task.id, "error": type(error).__name__}
+            )
+            outcome = refusal("node.failed")
+        match self._stopped.pop(task.id, None):
+            case "cancelled":
+                return None
+            case str(code):
+                outcome = refusal(code)
+            case None:
+                pass
+        return self._tasks.finish(task, fence, outcome, _finished(task, outcome))
+
+    def _computed(self, task: Task, on_stage: Callable[[Stage], None]) -> ClearedResult:
+        on_stage("planning")
+        release = self._stages.release_of(task.query.dataset)
+        if release is None:
+            raise Refused("release.none", "the site has no release of the dataset")
+        run = self._stages.new_run()
+        with self._lock:
+            self._runs[task.id] = run
+        timer = threading.Timer(self._seconds_left(task), self._halt, (task.id, "engine.deadline"))
+        timer.daemon = True
+        timer.start()
+        try:
+            on_stage("running")
+            raw = run.run(task.query, release)
+            on_stage("clearing")
+            return self._stages.clear(raw, task.query, release)
+        finally:
+            timer.cancel()
+            with self._lock:
+                self._runs.pop(task.id, None)
+
+    def _permit(self, task: Task) -> None:
+        permitted(self._permits.latest(task.permit_id), task, self._clock())
+
+    def _halt(self, task_id: str, why: str) -> None:
+        with self._lock:
+            run = self._runs.get(task_id)
+            if run is None:
+                return
+            self._stopped[task_id] = why
+        with suppress(NodeError):
+            run.stop()
+
+    def _seconds_left(self, task: Task) -> float:
+        return max(0.0, (task.expires_at - self._clock()).total_seconds())
+
+    def _turned_away(self, lease: Lease, code: str) -> Refusal:
+        subject = lease.task_id if _PLAIN_ID.fullmatch(lease.task_id) else "not shown"
+        self._audit.record(Decision("task.refused", "node", subject, {"code": code}))
+        return refusal(code)
+
+
+def _accepted(task: Task, fence: int) -> Decision:
+    facts = {"query": task.query_digest, "project": task.project, "permit": task.permit_id}
+    return Decision("task.accepted", "node", task.id, facts | {"fence": fence})
+
+
+def _finished(task: Task, outcome: Outcome) -> Decision:
+    facts = {"query": task.query_digest, "project": task.project, "outcome": outcome.digest()}
+    if isinstance(outcome, ClearedResult):
+        return Decision("task.answered", "node", task.id, facts | {"release": outcome.release})
+    return Decision("task.refused", "node", task.id, facts | {"code": outcome.code})

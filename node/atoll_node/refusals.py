@@ -1,0 +1,63 @@
+"""List every refusal that may leave the node: a closed list of codes, each with one constant text.
+
+A fault whose code is not listed leaves as the general refusal of its stage, so that no text made at run time
+ever travels.
+"""
+
+from collections.abc import Mapping
+
+from atoll_schemas.protocol import Refusal
+
+_ASK_STEWARD = "ask the site's steward"
+_ASK_HUB = "tell the hub's operator"
+REFUSALS: Mapping[str, tuple[str, str | None]] = {
+    "task.signature": ("the task's signature does not hold against the hub's pinned key", _ASK_HUB),
+    "task.type": ("the signed text is not a task", _ASK_HUB),
+    "task.malformed": ("the signed task is not of this protocol's shape", _ASK_HUB),
+    "task.protocol": ("the task speaks another protocol version", "bring node and hub to the same version"),
+    "task.hub": ("the task comes from another hub", _ASK_HUB),
+    "task.site": ("the task is meant for another site", _ASK_HUB),
+    "task.mismatch": ("the lease names another task than the signed one", _ASK_HUB),
+    "task.digest": ("the task's query is not the one its digest names", _ASK_HUB),
+    "task.future": ("the task was issued in this node's future", "compare the clocks of hub and node"),
+    "task.expired": (
+        "the task's time is over",
+        "ask again; if it repeats, compare the clocks of hub and node",
+    ),
+    "task.replayed": ("another task was already seen under this id", _ASK_HUB),
+    "task.fenced": ("the task was claimed again since this lease", None),
+    "permit.unknown": ("this site has no such permit", "apply for one"),
+    "permit.not_active": ("the permit is not active at this site", _ASK_STEWARD),
+    "permit.project": ("the permit is another project's", "ask under the permit's project"),
+    "permit.purpose": ("the permit is for another purpose", "apply for this purpose"),
+    "permit.dataset": ("the permit does not cover the dataset", "apply for the dataset"),
+    "permit.method": ("the permit does not cover the method", "apply for the method"),
+    "permit.period": ("the permit's period does not include now", "apply for a longer period"),
+    "release.none": ("the site has no release of the dataset", _ASK_STEWARD),
+    "release.failed": ("the site's release cannot be read", _ASK_STEWARD),
+    "engine.unsupported": ("the query uses a construct that this node cannot run", "simplify the cohort"),
+    "engine.timeout": ("the query took longer than the site allows", "narrow the cohort or the variables"),
+    "engine.deadline": ("the query's deadline passed while it ran", "ask again with a longer deadline"),
+    "engine.memory": (
+        "the query needs more memory than the site allows",
+        "narrow the cohort or the variables",
+    ),
+    "engine.failed": ("the query could not be run at this site", _ASK_STEWARD),
+    "disclosure.refused": ("the disclosure gate let nothing go", "ask about more persons or fewer groups"),
+    "node.failed": ("the node failed on this task; nothing was released", _ASK_STEWARD),
+}
+_GENERAL = {
+    "task": "task.malformed",
+    "permit": "permit.not_active",
+    "release": "release.failed",
+    "lake": "release.failed",
+    "engine": "engine.failed",
+    "disclosure": "disclosure.refused",
+}
+
+
+def refusal(code: str) -> Refusal:
+    """Return the refusal of ``code``, or the general one of its stage when the code is not of the list."""
+    known = code if code in REFUSALS else _GENERAL.get(code.partition(".")[0], "node.failed")
+    detail, next_step = REFUSALS[known]
+    return Refusal(code=known, detail=detail, next_step=next_step)
