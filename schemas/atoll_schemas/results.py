@@ -342,6 +342,8 @@ class Result(Contract):
     answered: int
     sites: tuple[SiteOutcome, ...]
     merged: Annotated[MergedPayload, Field(discriminator="method")] | None = None
+    problem: Problem | None = None
+    """Why sites answered and nothing is merged: the hub refused to pool what does not belong together."""
     submitted_at: datetime
     finished_at: datetime | None = None
 
