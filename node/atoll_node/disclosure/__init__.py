@@ -1,0 +1,7 @@
+"""Decide which figures may leave the site: the one way from a raw aggregate to a cleared result."""
+
+from atoll_node.disclosure.gate import RULES, clear
+from atoll_node.disclosure.ledger import Ledger, Remembered
+from atoll_node.disclosure.ledger_store import LedgerStore
+
+__all__ = ["RULES", "Ledger", "LedgerStore", "Remembered", "clear"]

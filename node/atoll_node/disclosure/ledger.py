@@ -1,0 +1,150 @@
+"""Remember the cohorts that were answered, and refuse one that differs from them by a few persons.
+
+Two answers on cohorts that differ by 1 to 9 persons tell, subtracted, about these few. Only sizes of
+intersections decide, so three cohorts are compared without building their unions.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atoll_node.errors import Refused
+from atoll_node.raw import PersonSet, Unserialisable
+
+MOST_COHORTS = 256
+"""Different cohorts of one project on one dataset; a further one is refused, never let pass unseen."""
+
+
+@dataclass(frozen=True, repr=False)
+class Remembered(Unserialisable):
+    """The answered cohorts, oldest first, with the sizes of their pairwise intersections."""
+
+    cohorts: tuple[PersonSet, ...] = ()
+    overlaps: tuple[tuple[int, ...], ...] = ()
+    """Row i holds the sizes of the intersections with the cohorts before i."""
+
+
+class Memory(Protocol):
+    """Where the ledger keeps what it knows."""
+
+    def recall(self, project: str, dataset: str) -> Remembered:
+        """Return the cohorts that were answered."""
+
+    def keep(self, project: str, dataset: str, members: PersonSet, overlaps: tuple[int, ...]) -> bool:
+        """Add a cohort after exactly ``len(overlaps)`` others; ``False`` when there are more by now."""
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict(Unserialisable):
+    """What the ledger says of one cohort: whether it is too near, and what to keep when it is answered."""
+
+    too_near: bool
+    known: bool
+    overlaps: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The rules over one memory."""
+
+    memory: Memory
+
+    def judge(self, project: str, dataset: str, members: PersonSet, minimum: int) -> Verdict:
+        """Compare a cohort with every pair of earlier ones. Raises ``Refused`` when the ledger is full."""
+        past = self.memory.recall(project, dataset)
+        verdict = judged(members, past, minimum)
+        if not verdict.known and len(past.cohorts) >= MOST_COHORTS:
+            raise Refused(
+                "disclosure.ledger_full",
+                "the project has asked for as many different cohorts of this dataset as the site compares",
+                "ask a cohort that was asked before, or ask the steward for a new project",
+            )
+        return verdict
+
+    def keep(self, project: str, dataset: str, members: PersonSet, verdict: Verdict) -> bool:
+        """Remember an answered cohort; ``False`` when another was answered since it was judged."""
+        return verdict.known or self.memory.keep(project, dataset, members, verdict.overlaps)
+
+
+def judged(members: PersonSet, past: Remembered, minimum: int) -> Verdict:
+    """Return whether the cohort, with one or two earlier ones, isolates fewer persons than the minimum."""
+    marks = [_marked(members, cohort) for cohort in past.cohorts]
+    overlaps = tuple(int(np.bitwise_count(mark).sum()) for mark in marks)
+    sizes = [len(cohort) for cohort in past.cohorts]
+    pairs = list(zip(sizes, overlaps, strict=True))
+    known = any(size == overlap == len(members) for size, overlap in pairs)
+    near = any(_near(len(members) - overlap, size - overlap, minimum) for size, overlap in pairs) or any(
+        _isolates(venn, minimum) for venn in _triples(len(members), sizes, overlaps, marks, past.overlaps)
+    )
+    return Verdict(too_near=near and not known, known=known, overlaps=overlaps)
+
+
+def _marked(members: PersonSet, other: PersonSet) -> NDArray[np.uint8]:
+    """Return one bit per member: whether the other cohort holds the person too."""
+    if not len(other):
+        return np.packbits(np.zeros(len(members), dtype=bool))
+    places = np.minimum(np.searchsorted(other, members), len(other) - 1)
+    return np.packbits(other[places] == members)
+
+
+def _near(left: int, right: int, minimum: int) -> bool:
+    """Whether two sets differ, by fewer persons than the minimum on each side."""
+    return left + right > 0 and left < minimum and right < minimum
+
+
+@dataclass(frozen=True)
+class _Venn:
+    """Sizes of the seven parts that three sets make."""
+
+    a: int
+    b: int
+    c: int
+    ab: int
+    ac: int
+    bc: int
+    abc: int
+
+
+def _triples(
+    size: int,
+    sizes: Sequence[int],
+    overlaps: Sequence[int],
+    marks: Sequence[NDArray[np.uint8]],
+    known: Sequence[Sequence[int]],
+) -> Iterator[_Venn]:
+    for j in range(1, len(sizes)):
+        for i in range(j):
+            abc = int(np.bitwise_count(marks[i] & marks[j]).sum())
+            ab, ac, bc = overlaps[i] - abc, overlaps[j] - abc, known[j][i] - abc
+            yield _Venn(
+                a=size - ab - ac - abc,
+                b=sizes[i] - ab - bc - abc,
+                c=sizes[j] - ac - bc - abc,
+                ab=ab,
+                ac=ac,
+                bc=bc,
+                abc=abc,
+            )
+
+
+def _isolates(venn: _Venn, minimum: int) -> bool:
+    """Whether one set is near the union, intersection or difference of the two others."""
+    turns = (
+        (venn.a, venn.b, venn.c, venn.ab, venn.ac, venn.bc),
+        (venn.b, venn.a, venn.c, venn.ab, venn.bc, venn.ac),
+        (venn.c, venn.a, venn.b, venn.ac, venn.bc, venn.ab),
+    )
+    return any(_one_near_two(*turn, venn.abc, minimum) for turn in turns)
+
+
+def _one_near_two(t: int, u: int, v: int, tu: int, tv: int, uv: int, tuv: int, minimum: int) -> bool:
+    """Compare T with U ∪ V, U ∩ V, U \\ V and V \\ U, by the sizes of the parts."""
+    return (
+        _near(t, u + v + uv, minimum)
+        or _near(t + tu + tv, uv, minimum)
+        or _near(t + tv + tuv, u, minimum)
+        or _near(t + tu + tuv, v, minimum)
+    )
