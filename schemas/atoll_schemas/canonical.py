@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _LARGEST_EXACT_INTEGER = 2**53 - 1
+_FIRST_WITH_EXPONENT = 10**21
 
 
 class NotCanonical(ValueError):
@@ -51,9 +52,13 @@ def _object(value: Mapping[Any, Any]) -> str:
 
 
 def _integer(value: int) -> str:
-    if abs(value) > _LARGEST_EXACT_INTEGER:
+    """Every JSON number is a double. A larger integer passes only as a double's own text, read back."""
+    text = str(value)
+    if abs(value) <= _LARGEST_EXACT_INTEGER:
+        return text
+    if abs(value) >= _FIRST_WITH_EXPONENT or _number(float(value)) != text:
         raise NotCanonical("an integer is beyond 2**53 - 1; write it as a string")
-    return str(value)
+    return text
 
 
 def _number(value: float) -> str:
