@@ -249,7 +249,7 @@ def test_an_unknown_field_names_the_nearest_one():
 
 
 def test_a_name_far_from_all_gets_no_guess():
-    with pytest.raises(UnknownTable, match="has no table 'zzz'$"):
+    with pytest.raises(UnknownTable, match=r"has no table 'zzz'$"):
         table("zzz")
 
 
