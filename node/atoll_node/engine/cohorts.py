@@ -1,0 +1,179 @@
+"""Emit a cohort as a short list of statements, each of which makes one temporary table.
+
+``entry`` (entry events) → ``qualified`` → ``passed`` (which rules each event passes) → ``included`` →
+``cohort`` (person, start, end). The semantics are those of the SQL that OHDSI's circe-be generates.
+"""
+
+from atoll_node.engine.conditions import condition_sql
+from atoll_node.engine.events import events_sql
+from atoll_node.engine.plan import Cohort, DrugEraEnd, Events, FixedEnd, Order
+from atoll_node.engine.sql import Binder, Statement
+
+_COLUMNS = "person_id, record_id, start_date, end_date, visit_id, op_start, op_end"
+_TIES = "record_id, end_date, op_start, op_end, visit_id"
+"""Events of one day are ordered by these, so that an answer does not depend on chance."""
+
+
+def cohort_statements(cohort: Cohort) -> tuple[Statement, ...]:
+    """Return the statements that leave ``entry``, ``qualified``, ``passed``, ``included``, ``cohort``."""
+    return (_entry(cohort), _qualified(cohort), _passed(cohort), _included(cohort), _final(cohort))
+
+
+def attrition_statement(cohort: Cohort) -> Statement:
+    """Return one row: persons with an entry event, then after each rule, then in the cohort."""
+    passes = [" AND ".join(f"rule_{k}" for k in range(number)) for number in range(1, len(cohort.rules) + 1)]
+    counts = ["count(DISTINCT q.person_id)"]
+    counts += [f"count(DISTINCT q.person_id) FILTER (WHERE {held})" for held in passes]
+    return Statement(
+        f"SELECT {', '.join(counts)}, (SELECT count(DISTINCT person_id) FROM cohort) "
+        "FROM qualified q JOIN passed USING (event_id)"
+    )
+
+
+def _make(table: str, query: str, binder: Binder) -> Statement:
+    return binder.statement(f"CREATE TEMP TABLE {table} AS {query}")
+
+
+def _limit(order: Order) -> str:
+    if order == "all":
+        return ""
+    direction = "DESC" if order == "last" else "ASC"
+    return (
+        " QUALIFY row_number() OVER "
+        f"(PARTITION BY person_id ORDER BY start_date {direction}, {_TIES}) = 1"
+    )
+
+
+def _entry(cohort: Cohort) -> Statement:
+    binder = Binder()
+    sources = " UNION ALL ".join(f"({events_sql(events, binder)})" for events in cohort.entry)
+    observed = (
+        "SELECT e.person_id, e.record_id, e.start_date, e.end_date, e.visit_id, "
+        "o.observation_period_start_date AS op_start, o.observation_period_end_date AS op_end "
+        f"FROM ({sources}) e JOIN observation_period o ON o.person_id = e.person_id "
+        "AND e.start_date >= o.observation_period_start_date AND e.start_date <= o.observation_period_end_date "
+        f"WHERE o.observation_period_start_date + {binder.bind(cohort.prior_days)}::INTEGER <= e.start_date "
+        f"AND e.start_date + {binder.bind(cohort.post_days)}::INTEGER <= o.observation_period_end_date"
+    )
+    kept = f"SELECT {_COLUMNS} FROM ({observed}){_limit(cohort.entry_order)}"
+    return _make("entry", f"SELECT row_number() OVER () AS event_id, * FROM ({kept})", binder)
+
+
+def _qualified(cohort: Cohort) -> Statement:
+    if cohort.additional is None:
+        return Statement("CREATE TEMP VIEW qualified AS SELECT * FROM entry")
+    binder = Binder()
+    held = condition_sql(cohort.additional, "entry", "q", binder)
+    limit = _limit(cohort.qualified_order)
+    return _make("qualified", f"SELECT * FROM entry q WHERE {held}{limit}", binder)
+
+
+def _passed(cohort: Cohort) -> Statement:
+    if not cohort.rules:
+        return Statement("CREATE TEMP VIEW passed AS SELECT event_id FROM qualified")
+    binder = Binder()
+    columns = ", ".join(
+        f"{condition_sql(rule.condition, 'qualified', 'q', binder)} AS rule_{number}"
+        for number, rule in enumerate(cohort.rules)
+    )
+    return _make("passed", f"SELECT q.event_id, {columns} FROM qualified q", binder)
+
+
+def _included(cohort: Cohort) -> Statement:
+    limit = _limit(cohort.expression_order)
+    if not cohort.rules:
+        return Statement(f"CREATE TEMP TABLE included AS SELECT * FROM qualified{limit}")
+    held = " AND ".join(f"rule_{number}" for number in range(len(cohort.rules)))
+    return Statement(
+        "CREATE TEMP TABLE included AS SELECT q.* FROM qualified q "
+        f"JOIN passed USING (event_id) WHERE {held}{limit}"
+    )
+
+
+def _final(cohort: Cohort) -> Statement:
+    binder = Binder()
+    rows = _rows(cohort, binder)
+    if not cohort.one_row_per_person:
+        rows = _collapsed(rows, binder.bind(cohort.era_pad))
+    return _make("cohort", _clipped(rows, cohort.window, binder), binder)
+
+
+def _rows(cohort: Cohort, binder: Binder) -> str:
+    """Each included event with the earliest of its possible ends that is not before its start."""
+    ends = []
+    joins = []
+    if isinstance(cohort.end, FixedEnd):
+        ends.append(f"least(i.{cohort.end.anchor} + {binder.bind(cohort.end.days)}::INTEGER, i.op_end)")
+    else:
+        ends.append("i.op_end")
+    if isinstance(cohort.end, DrugEraEnd):
+        joins.append(f"LEFT JOIN ({_drug_ends(cohort.end, binder)}) d USING (event_id)")
+        ends.append("d.drug_end")
+    if cohort.censoring:
+        joins.append(f"LEFT JOIN ({_censor_ends(cohort.censoring, binder)}) c USING (event_id)")
+        ends.extend(f"c.censor_{number}" for number in range(len(cohort.censoring)))
+    valid = ", ".join(f"CASE WHEN {end} >= i.start_date THEN {end} END" for end in ends)
+    return (
+        f"SELECT * FROM (SELECT i.person_id, i.start_date, least({valid}) AS end_date "
+        f"FROM included i {' '.join(joins)}) WHERE end_date IS NOT NULL"
+    )
+
+
+def _censor_ends(censoring: tuple[Events, ...], binder: Binder) -> str:
+    found = " UNION ALL ".join(
+        f"SELECT person_id, start_date, {number} AS source FROM ({events_sql(events, binder)})"
+        for number, events in enumerate(censoring)
+    )
+    columns = ", ".join(
+        f"min(a.start_date) FILTER (WHERE a.source = {number}) AS censor_{number}"
+        for number in range(len(censoring))
+    )
+    return (
+        f"SELECT x.event_id, {columns} FROM included x JOIN ({found}) a ON a.person_id = x.person_id "
+        "AND a.start_date >= x.start_date AND a.start_date <= x.op_end GROUP BY x.event_id"
+    )
+
+
+def _drug_ends(end: DrugEraEnd, binder: Binder) -> str:
+    """The end of the era of exposure in which the event starts."""
+    own = "e.end_date"
+    if end.days_supply is not None:
+        own = f"e.start_date + {binder.bind(end.days_supply)}::INTEGER"
+    exposures = " UNION ALL ".join(
+        f"({events_sql(Events('drug', (match,)), binder)})" for match in end.matches
+    )
+    named = f"SELECT e.person_id, e.start_date, {own} AS end_date FROM ({exposures}) e"
+    eras = _collapsed(named, binder.bind(end.gap_days))
+    days = f"{binder.bind(end.days)}::INTEGER"
+    return (
+        f"SELECT x.event_id, min(a.end_date + {days}) AS drug_end FROM included x JOIN ({eras}) a "
+        f"ON a.person_id = x.person_id AND x.start_date BETWEEN a.start_date AND a.end_date + {days} "
+        "GROUP BY x.event_id"
+    )
+
+
+def _collapsed(rows: str, pad: str) -> str:
+    """Join periods of a person that overlap or lie at most ``pad`` days apart."""
+    reached = (
+        "max(end_date) OVER (PARTITION BY person_id ORDER BY start_date, end_date "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+    marked = (
+        f"SELECT *, CASE WHEN start_date <= {reached} + {pad}::INTEGER THEN 0 ELSE 1 END AS opens FROM ({rows})"
+    )
+    numbered = (
+        "SELECT *, sum(opens) OVER (PARTITION BY person_id ORDER BY start_date, end_date "
+        f"ROWS UNBOUNDED PRECEDING) AS island FROM ({marked})"
+    )
+    return (
+        "SELECT person_id, min(start_date) AS start_date, max(end_date) AS end_date "
+        f"FROM ({numbered}) GROUP BY person_id, island"
+    )
+
+
+def _clipped(rows: str, window: tuple[object, object], binder: Binder) -> str:
+    start, end = window
+    first = "start_date" if start is None else f"greatest(start_date, {binder.bind(start)})"
+    last = "end_date" if end is None else f"least(end_date, {binder.bind(end)})"
+    where = "" if start is None and end is None else f" WHERE {first} <= {last}"
+    return f"SELECT person_id, {first} AS start_date, {last} AS end_date FROM ({rows}){where}"

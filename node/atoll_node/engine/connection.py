@@ -1,0 +1,216 @@
+"""Wrap DuckDB: a database per release that can read the release's files and nothing else.
+
+Only the pinned paths are allowed, external access is off, and the configuration is locked before the
+first query. Memory, threads, spill and time are bounded. DuckDB's own error texts may quote a patient's
+value, so they never leave this module.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import duckdb_extension_httpfs
+import numpy as np
+from numpy.typing import NDArray
+
+from atoll_node.engine.sql import Statement, path_literal, quoted
+from atoll_node.errors import EngineError
+from atoll_node.release import PinnedTable, Release
+from atoll_node.settings import EngineSettings
+from atoll_schemas.tables import Table, core_1
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How to reach a bucket. The secret is in no text form of this value."""
+
+    endpoint: str
+    """``host:port`` or an ``http(s)://`` URL."""
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+    path_style: bool = True
+    ca_file: Path | None = None
+
+
+class Session:
+    """One run's cursor: temporary tables of its own, stopped when its time is over."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+        self._expired = threading.Event()
+
+    def run(self, statement: Statement) -> None:
+        """Run a statement for its effect."""
+        self._execute(statement)
+
+    def rows(self, statement: Statement) -> list[Row]:
+        """Return all rows of a small answer."""
+        return list(self._execute(statement).fetchall())
+
+    def numbers(self, statement: Statement) -> Mapping[str, NDArray[Any]]:
+        """Return the columns of a large answer."""
+        found: Mapping[str, NDArray[Any]] = self._execute(statement).fetchnumpy()
+        return {name: np.ma.getdata(values) for name, values in found.items()}
+
+    def expire(self) -> None:
+        """Stop the run, from another thread."""
+        self._expired.set()
+        self._cursor.interrupt()
+
+    def _execute(self, statement: Statement) -> duckdb.DuckDBPyConnection:
+        if self._expired.is_set():
+            raise _too_slow()
+        try:
+            return self._cursor.execute(statement.text, statement.parameters)
+        except duckdb.InterruptException:
+            raise _too_slow() from None
+        except duckdb.Error as error:
+            raise _explained(error) from None
+
+
+def _too_slow() -> EngineError:
+    return EngineError(
+        "engine.time",
+        "the query took longer than the node allows",
+        "ask for less, or raise engine.seconds in the node's settings",
+    )
+
+
+def _explained(error: duckdb.Error) -> EngineError:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return EngineError(
+            "engine.memory",
+            "the query needs more memory or spill than the node allows",
+            "ask for less, or raise engine.memory or engine.spill in the node's settings",
+        )
+    if isinstance(error, (duckdb.IOException, duckdb.HTTPException)):
+        return EngineError(
+            "engine.files",
+            "a file of the release cannot be read",
+            "check the store, and that no one removed files of the release",
+        )
+    return EngineError("engine.failed", f"the engine failed ({type(error).__name__})")
+
+
+class ReleaseDatabase:
+    """A DuckDB database in memory over exactly the files of one release."""
+
+    def __init__(
+        self, release: Release, settings: EngineSettings, scratch: Path, s3: S3Access | None
+    ) -> None:
+        self._release = release
+        self._views: set[str] = set()
+        self._seconds = settings.seconds
+        try:
+            self._database = _opened(release, settings, scratch, s3)
+        except duckdb.Error as error:
+            raise _explained(error) from None
+
+    def close(self) -> None:
+        """Let go of files and memory."""
+        self._database.close()
+
+    def require(self, tables: frozenset[str]) -> None:
+        """Make the tables readable under their names; a table that the release lacks is empty."""
+        for name in sorted(tables - self._views):
+            try:
+                self._database.execute(self._view(core_1().table(name)))
+            except duckdb.Error as error:
+                raise _explained(error) from None
+            self._views.add(name)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Give a cursor whose temporary tables vanish at the end, and that stops when time is over."""
+        cursor = self._database.cursor()
+        session = Session(cursor)
+        timer = threading.Timer(self._seconds, session.expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield session
+        finally:
+            timer.cancel()
+            timer.join()
+            cursor.close()
+
+    def _view(self, table: Table) -> str:
+        pinned = self._release.table(table.name)
+        if pinned is None or not pinned.files:
+            columns = ", ".join(f"NULL::{item.datatype.duckdb} AS {quoted(item.name)}" for item in table.fields)
+            return f"CREATE VIEW {quoted(table.name)} AS SELECT {columns} WHERE FALSE"
+        source = f"read_parquet({_paths(pinned)}, hive_partitioning = false)"
+        described = self._database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        return f"CREATE VIEW {quoted(table.name)} AS SELECT {_columns(table, dict(_named(described)))} FROM {source}"
+
+
+def _named(described: list[Row]) -> Iterator[tuple[str, str]]:
+    for row in described:
+        yield str(row[0]).lower(), str(row[1])
+
+
+def _columns(table: Table, present: Mapping[str, str]) -> str:
+    return ", ".join(
+        quoted(item.name)
+        if present.get(item.name) == item.datatype.duckdb
+        else f"{quoted(item.name) if item.name in present else 'NULL'}::{item.datatype.duckdb} AS {quoted(item.name)}"
+        for item in table.fields
+    )
+
+
+def _paths(table: PinnedTable) -> str:
+    return "[" + ", ".join(path_literal(path) for path in table.paths()) + "]"
+
+
+def _opened(
+    release: Release, settings: EngineSettings, scratch: Path, s3: S3Access | None
+) -> duckdb.DuckDBPyConnection:
+    spill = scratch / "engine"
+    spill.mkdir(parents=True, exist_ok=True)
+    database = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": settings.memory,
+            "threads": settings.threads,
+            "temp_directory": str(spill),
+            "max_temp_directory_size": settings.spill,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": False,
+        },
+    )
+    if s3 is not None:
+        _reach(database, s3)
+    paths = [path for table in release.tables for path in table.paths()]
+    database.execute(f"SET allowed_paths = [{', '.join(path_literal(path) for path in paths)}]")
+    database.execute("SET parquet_metadata_cache = true")
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+    return database
+
+
+def _reach(database: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
+    """Load S3 support from the wheel and give the keys to DuckDB's own secret store, in memory."""
+    folder = Path(duckdb_extension_httpfs.__file__).parent / "extensions" / f"v{duckdb.__version__}"
+    database.execute(f"LOAD {path_literal(str(folder / 'httpfs.duckdb_extension'))}")
+    if s3.ca_file is not None:
+        database.execute(f"SET ca_cert_file = {path_literal(str(s3.ca_file))}")
+    scheme, _, host = s3.endpoint.rpartition("://")
+    options = {
+        "key_id": s3.access_key,
+        "secret": s3.secret_key,
+        "region": s3.region,
+        "endpoint": host.rstrip("/"),
+        "url_style": "path" if s3.path_style else "vhost",
+    }
+    written = ", ".join(f"{name} {path_literal(value)}" for name, value in options.items())
+    database.execute(
+        f"CREATE SECRET atoll (TYPE s3, {written}, use_ssl {'false' if scheme == 'http' else 'true'})"
+    )

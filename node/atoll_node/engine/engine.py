@@ -1,0 +1,178 @@
+"""Run queries on one release with DuckDB: check → resolve → plan → emit → run → measure."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from datetime import date
+from pathlib import Path
+
+from atoll_node.engine.checking import check
+from atoll_node.engine.cohorts import attrition_statement, cohort_statements
+from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session
+from atoll_node.engine.frames import index_statement
+from atoll_node.engine.measures import frame_of, measure, members
+from atoll_node.engine.plan import Plan, TrialLevel
+from atoll_node.engine.planning import plan, plan_cohort
+from atoll_node.engine.sql import Binder, Statement
+from atoll_node.errors import EngineError
+from atoll_node.raw import RawAggregate
+from atoll_node.release import Release
+from atoll_node.settings import EngineSettings
+from atoll_schemas.circe import CohortExpression
+from atoll_schemas.query import Query
+from atoll_schemas.tables import DOMAINS
+
+_MOST_OPEN = 2
+_MOST_RESOLVED = 1_000
+
+
+class DuckDbEngine:
+    """Answers queries from exactly the files that a release pins; one query at a time.
+
+    ``scratch`` takes what does not fit into memory. ``s3`` is needed when tables lie in a bucket.
+    Databases of the releases used last stay open, so that a query starts at once.
+    """
+
+    def __init__(self, settings: EngineSettings, scratch: Path, s3: S3Access | None = None) -> None:
+        self._settings = settings
+        self._scratch = scratch
+        self._s3 = s3
+        self._open: OrderedDict[tuple[str, ...], _OpenRelease] = OrderedDict()
+        self._turn = threading.Lock()
+
+    def run(self, query: Query, release: Release, *, clock: Callable[[], float]) -> RawAggregate:
+        """Answer the query. ``clock`` counts seconds. Raises ``EngineError``."""
+        started = clock()
+        check(query, release)
+        with self._session(release) as (opened, session):
+            planned = plan(query, _Hierarchy(opened, session))
+            opened.database.require(tables_of(planned))
+            for statement in (*cohort_statements(planned.cohort), index_statement()):
+                session.run(statement)
+            found = members(session)
+            analysis = measure(planned.cohort, planned.analysis, len(found), session)
+        return RawAggregate(analysis, found, round((clock() - started) * 1000))
+
+    def explain(self, query: Query, release: Release) -> str:
+        """Return the SQL that the query becomes, with placeholders for every value."""
+        check(query, release)
+        with self._session(release) as (opened, session):
+            planned = plan(query, _Hierarchy(opened, session))
+        frame = frame_of(planned.analysis)
+        statements = [*cohort_statements(planned.cohort), index_statement()]
+        statements += [attrition_statement(planned.cohort)] if frame is None else [frame]
+        return ";\n\n".join(statement.text for statement in statements) + ";\n"
+
+    def cohort_rows(
+        self, expression: CohortExpression, release: Release
+    ) -> tuple[tuple[int, date, date], ...]:
+        """Return (person, start, end) rows in order, for tests against other Circe implementations."""
+        with self._session(release) as (opened, session):
+            cohort = plan_cohort(expression, _Hierarchy(opened, session))
+            opened.database.require(tables_of(cohort))
+            for statement in cohort_statements(cohort):
+                session.run(statement)
+            rows = session.rows(
+                Statement("SELECT person_id, start_date, end_date FROM cohort ORDER BY ALL")
+            )
+        return tuple((int(person), start, end) for person, start, end in rows)
+
+    def close(self) -> None:
+        """Close every database."""
+        with self._turn:
+            while self._open:
+                self._open.popitem()[1].database.close()
+
+    @contextmanager
+    def _session(self, release: Release) -> Iterator[tuple["_OpenRelease", Session]]:
+        with self._turn:
+            opened = self._opened(release)
+            with opened.database.session() as session:
+                yield opened, session
+
+    def _opened(self, release: Release) -> "_OpenRelease":
+        key = (release.content_digest, *(f"{table.uri}@{table.version}" for table in release.tables))
+        if key not in self._open:
+            database = ReleaseDatabase(release, self._settings, self._scratch, self._s3)
+            self._open[key] = _OpenRelease(release, database)
+        self._open.move_to_end(key)
+        while len(self._open) > _MOST_OPEN:
+            self._open.popitem(last=False)[1].database.close()
+        return self._open[key]
+
+
+class _OpenRelease:
+    """A release with its database, and the descendants that were looked up before."""
+
+    def __init__(self, release: Release, database: ReleaseDatabase) -> None:
+        self.release = release
+        self.database = database
+        self.resolved: OrderedDict[tuple[int, ...], frozenset[int]] = OrderedDict()
+
+
+class _Hierarchy:
+    """The release's ``concept_ancestor`` as a vocabulary."""
+
+    def __init__(self, opened: _OpenRelease, session: Session) -> None:
+        self._opened = opened
+        self._session = session
+
+    def descendants(self, concept_ids: tuple[int, ...]) -> frozenset[int]:
+        """Return the valid descendants; without hierarchy there is no answer rather than a smaller one."""
+        found = self._opened.resolved.get(concept_ids)
+        if found is None:
+            found = self._looked_up(concept_ids)
+            self._opened.resolved[concept_ids] = found
+            if len(self._opened.resolved) > _MOST_RESOLVED:
+                self._opened.resolved.popitem(last=False)
+        return found
+
+    def _looked_up(self, concept_ids: tuple[int, ...]) -> frozenset[int]:
+        release = self._opened.release
+        ancestors = release.table("concept_ancestor")
+        if ancestors is None or not ancestors.rows:
+            raise EngineError(
+                "engine.vocabulary",
+                "the query asks for descendants of concepts, and the release has no concept_ancestor",
+                "ingest the OMOP vocabularies, or ask for concepts or source codes without descendants",
+            )
+        self._opened.database.require(frozenset({"concept_ancestor", "concept"}))
+        concepts = release.table("concept")
+        valid = ""
+        if concepts is not None and concepts.rows:
+            valid = (
+                "JOIN concept c ON c.concept_id = a.descendant_concept_id "
+                "AND coalesce(c.invalid_reason, '') = '' "
+            )
+        binder = Binder()
+        statement = binder.statement(
+            f"SELECT DISTINCT a.descendant_concept_id FROM concept_ancestor a {valid}"
+            f"WHERE a.ancestor_concept_id IN {binder.members(concept_ids)}"
+        )
+        return frozenset(int(row[0]) for row in self._session.rows(statement))
+
+
+def tables_of(planned: object) -> frozenset[str]:
+    """Return the tables that a plan reads."""
+    found = {"person", "observation_period"}
+    stack = [planned]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, tuple):
+            stack.extend(item)
+        elif is_dataclass(item):
+            stack.extend(getattr(item, part.name) for part in fields(item))
+            found |= _own_tables(item)
+    return frozenset(found)
+
+
+def _own_tables(item: object) -> set[str]:
+    if isinstance(item, TrialLevel):
+        return {"trial_subject"}
+    domain = getattr(item, "domain", None)
+    return {DOMAINS[domain].table} if domain is not None else set()
+
+
+__all__ = ["DuckDbEngine", "Plan", "S3Access", "tables_of"]

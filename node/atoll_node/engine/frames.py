@@ -1,0 +1,229 @@
+"""Emit one row per person of the cohort with each variable as a column: the frame of an analysis.
+
+A number is a DOUBLE or NULL; a level is the index of its label. Labels stay outside the SQL.
+"""
+
+from dataclasses import dataclass
+
+from atoll_node.engine.events import match_sql
+from atoll_node.engine.plan import (
+    Level,
+    LevelColumn,
+    Number,
+    NumberColumn,
+    OutcomeRecord,
+    PersonConcept,
+    PersonField,
+    Recorded,
+    RecordedLevel,
+    RecordedNumber,
+    RecordedPresence,
+    SurvivalPlan,
+    TrialLevel,
+)
+from atoll_node.engine.sql import Binder, Statement, quoted
+from atoll_schemas.tables import DOMAINS
+
+_PERSON_FIELDS = {
+    "age": "year(i.index_date) - p.year_of_birth",
+    "birth_year": "p.year_of_birth",
+    "index_year": "year(i.index_date)",
+}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A value per person, and the joins that it needs."""
+
+    value: str
+    joins: tuple[str, ...] = ()
+
+
+def index_statement() -> Statement:
+    """Return the statement that makes ``cohort_index``: each person once, with the earliest start."""
+    return Statement(
+        "CREATE TEMP TABLE cohort_index AS "
+        "SELECT person_id, min(start_date) AS index_date FROM cohort GROUP BY person_id"
+    )
+
+
+def frame_statement(columns: tuple[NumberColumn | LevelColumn, ...]) -> Statement:
+    """Return the statement that makes ``frame`` with the columns ``v0``, ``v1``, … of the variables."""
+    binder = Binder()
+    built = [_column(column, f"j{number}", binder) for number, column in enumerate(columns)]
+    return _frame(built, [f"v{number}" for number in range(len(built))], binder)
+
+
+def survival_statement(plan: SurvivalPlan) -> Statement:
+    """Return the statement that makes ``frame`` with ``day``, ``event`` and, when grouped, ``v0``."""
+    binder = Binder()
+    last = "coalesce(o.last_day, 0)"
+    if plan.max_days is not None:
+        last = f"least({last}, {binder.bind(plan.max_days)})"
+    joins = [_observed_join()]
+    days = []
+    for number, outcome in enumerate(plan.outcomes):
+        joins.append(f"LEFT JOIN ({_outcome(outcome, binder)}) t{number} ON t{number}.person_id = i.person_id")
+        days.append(f"t{number}.day")
+    first = days[0] if len(days) == 1 else f"least({', '.join(days)})"
+    event = f"coalesce({first} <= {last}, FALSE)"
+    built = [_Column(f"CASE WHEN {event} THEN {first} ELSE {last} END", tuple(joins)), _Column(event)]
+    names = ["day", "event"]
+    if plan.by is not None:
+        built.append(_column(plan.by, "j0", binder))
+        names.append("v0")
+    return _frame(built, names, binder)
+
+
+def _frame(columns: list[_Column], names: list[str], binder: Binder) -> Statement:
+    values = "".join(
+        f", {column.value} AS {quoted(name)}" for column, name in zip(columns, names, strict=True)
+    )
+    joins = dict.fromkeys(join for column in columns for join in column.joins)
+    return binder.statement(
+        f"CREATE TEMP TABLE frame AS SELECT i.person_id{values} FROM cohort_index i {' '.join(joins)}"
+    )
+
+
+_PERSON_JOIN = "LEFT JOIN person p ON p.person_id = i.person_id"
+
+
+def _column(column: NumberColumn | LevelColumn, name: str, binder: Binder) -> _Column:
+    if isinstance(column, NumberColumn):
+        return _number(column.source, name, binder)
+    if isinstance(column.source, (PersonField, RecordedNumber)):
+        number = _number(column.source, name, binder)
+        return _Column(bin_sql(number.value, column.edges, len(column.labels) - 1, binder), number.joins)
+    return _level(column.source, name, binder)
+
+
+def bin_sql(value: str, edges: tuple[float, ...], missing: int, binder: Binder) -> str:
+    """Return the index of the bin: 0 below the first edge, and ``missing`` without a value."""
+    if not edges:
+        return f"CASE WHEN {value} IS NULL THEN {missing} ELSE 0 END"
+    return f"CASE WHEN {value} IS NULL THEN {missing} ELSE {_halved(value, edges, 0, binder)} END"
+
+
+def _halved(value: str, edges: tuple[float, ...], offset: int, binder: Binder) -> str:
+    """A binary decision, so that a row meets few comparisons."""
+    if not edges:
+        return str(offset)
+    middle = len(edges) // 2
+    low = _halved(value, edges[:middle], offset, binder)
+    high = _halved(value, edges[middle + 1 :], offset + middle + 1, binder)
+    return f"CASE WHEN {value} < {binder.bind(edges[middle])} THEN {low} ELSE {high} END"
+
+
+def _number(source: Number, name: str, binder: Binder) -> _Column:
+    if isinstance(source, PersonField):
+        return _Column(f"({_PERSON_FIELDS[source.field]})::DOUBLE", (_PERSON_JOIN,))
+    domain = DOMAINS[source.records.domain]
+    value = f"r.{quoted(domain.value_number or '')}"
+    finite = f"CASE WHEN isfinite({value}) THEN {value} END"
+    return _Column(f"{name}.value", (_joined(source.records, finite, name, binder),))
+
+
+def _level(source: Level, name: str, binder: Binder) -> _Column:
+    if isinstance(source, PersonConcept):
+        return _Column(_person_level(source, binder), (_PERSON_JOIN,))
+    if isinstance(source, TrialLevel):
+        return _trial_level(source, name, binder)
+    if isinstance(source, RecordedPresence):
+        query = f"SELECT DISTINCT i.person_id {_in_window(source.records, binder)}"
+        join = f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
+        return _Column(f"CASE WHEN {name}.person_id IS NULL THEN 1 ELSE 0 END", (join,))
+    missing = len(source.levels) + 1
+    join = _joined(source.records, _recorded_level(source, binder), name, binder)
+    return _Column(f"coalesce({name}.value, {missing})", (join,))
+
+
+def _person_level(source: PersonConcept, binder: Binder) -> str:
+    """No concept, or concept 0 (OMOP: no matching concept), is missing."""
+    value = f"p.{quoted(source.column)}"
+    whens = " ".join(
+        f"WHEN {value} IN {binder.members(ids)} THEN {number}" for number, ids in enumerate(source.levels)
+    )
+    count = len(source.levels)
+    return f"CASE {whens} WHEN coalesce({value}, 0) = 0 THEN {count + 1} ELSE {count} END"
+
+
+def _recorded_level(source: RecordedLevel, binder: Binder) -> str:
+    """A record without source value and without concept (or with concept 0) has no value: missing."""
+    domain = DOMAINS[source.records.domain]
+    concept = f"r.{quoted(domain.value_concept or '')}"
+    text = f"r.{quoted(domain.value_source or '')}"
+    whens = []
+    for number, values in enumerate(source.levels):
+        either = [f"{text} IN {binder.members(values)}"]
+        ids = tuple(int(value) for value in values if value.isascii() and value.isdigit() and len(value) < 19)
+        if ids:
+            either.append(f"{concept} IN {binder.members(ids)}")
+        whens.append(f"WHEN {' OR '.join(either)} THEN {number}")
+    count = len(source.levels)
+    empty = f"WHEN {text} IS NULL AND coalesce({concept}, 0) = 0 THEN {count + 1}"
+    return f"CASE {' '.join(whens)} {empty} ELSE {count} END"
+
+
+def _trial_level(source: TrialLevel, name: str, binder: Binder) -> _Column:
+    """The arm of the person's participation; of several, that with the lowest key."""
+    whens = " ".join(
+        f"WHEN r.arm_code IN {binder.members(values)} THEN {number}"
+        for number, values in enumerate(source.levels)
+    )
+    count = len(source.levels)
+    level = f"CASE {whens} WHEN r.arm_code IS NULL THEN {count + 1} ELSE {count} END"
+    query = (
+        f"SELECT r.person_id, arg_min({level}, r.trial_subject_id) AS value FROM trial_subject r "
+        f"WHERE r.trial_code = {binder.bind(source.trial)} GROUP BY r.person_id"
+    )
+    join = f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
+    return _Column(f"coalesce({name}.value, {count + 1})", (join,))
+
+
+def _joined(records: Recorded, value: str, name: str, binder: Binder) -> str:
+    """Join the value of the first or latest record: by date, then the lowest or the highest key."""
+    domain = DOMAINS[records.domain]
+    direction = "DESC" if records.latest else "ASC"
+    order = f"r.{quoted(domain.start_date)} {direction}, r.{quoted(domain.key)} {direction}"
+    query = (
+        f"SELECT i.person_id, {value} AS value {_in_window(records, binder)} "
+        f"QUALIFY row_number() OVER (PARTITION BY i.person_id ORDER BY {order}) = 1"
+    )
+    return f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
+
+
+def _in_window(records: Recorded, binder: Binder) -> str:
+    domain = DOMAINS[records.domain]
+    start = f"r.{quoted(domain.start_date)}"
+    where = [f"{start} IS NOT NULL", match_sql(records.match, domain, binder)]
+    if records.start is not None:
+        where.append(f"{start} >= i.index_date + {binder.bind(records.start)}::INTEGER")
+    if records.end is not None:
+        where.append(f"{start} <= i.index_date + {binder.bind(records.end)}::INTEGER")
+    return (
+        f"FROM cohort_index i JOIN {quoted(domain.table)} r ON r.person_id = i.person_id "
+        f"WHERE {' AND '.join(where)}"
+    )
+
+
+def _observed_join() -> str:
+    """Days from index to the end of the observation period that contains it (the latest of several)."""
+    return (
+        "LEFT JOIN (SELECT i.person_id, max(r.observation_period_end_date - i.index_date) AS last_day "
+        "FROM cohort_index i JOIN observation_period r ON r.person_id = i.person_id "
+        "WHERE i.index_date BETWEEN r.observation_period_start_date AND r.observation_period_end_date "
+        "GROUP BY i.person_id) o ON o.person_id = i.person_id"
+    )
+
+
+def _outcome(outcome: OutcomeRecord, binder: Binder) -> str:
+    domain = DOMAINS[outcome.domain]
+    start = f"r.{quoted(domain.start_date)}"
+    where = [f"{start} {'>=' if outcome.on_index_date else '>'} i.index_date"]
+    if outcome.match is not None:
+        where.append(match_sql(outcome.match, domain, binder))
+    return (
+        f"SELECT i.person_id, min({start} - i.index_date) AS day FROM cohort_index i "
+        f"JOIN {quoted(domain.table)} r ON r.person_id = i.person_id "
+        f"WHERE {' AND '.join(where)} GROUP BY i.person_id"
+    )

@@ -1,0 +1,295 @@
+"""Hold a plan: a query resolved against one release, as frozen values that no engine's dialect enters.
+
+Domains are rows of ``atoll_schemas.tables.DOMAINS``; attributes are fields of those tables, or one of
+``start_date``, ``end_date``, ``length`` (days), and the person's ``age``, ``gender``, ``race``, ``ethnicity``.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from atoll_schemas.tables import DomainName
+
+
+@dataclass(frozen=True)
+class CodeMatch:
+    """A record matches when its concept is one of the ids or its source value one of the codes."""
+
+    concept_ids: tuple[int, ...] = ()
+    source_codes: tuple[str, ...] = ()
+    standard: bool = True
+    """Whether the standard concept is looked at; else the source concept."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no record can match."""
+        return not (self.concept_ids or self.source_codes)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """An attribute lies in a range; ``high`` is set for ``bt`` and ``!bt`` alone."""
+
+    attribute: str
+    op: str
+    low: float | date
+    high: float | date | None = None
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """An attribute is one of the concept ids."""
+
+    attribute: str
+    concept_ids: tuple[int, ...]
+
+
+Filter = Compare | OneOf
+
+
+@dataclass(frozen=True)
+class Events:
+    """Records of one domain as events. ``first`` is applied after ``matches``, before ``filters``."""
+
+    domain: DomainName
+    matches: tuple[CodeMatch, ...] = ()
+    first: bool = False
+    filters: tuple[Filter, ...] = ()
+    condition: "Condition | None" = None
+    """What must hold around the event itself (nested criteria)."""
+    period: tuple[date | None, date | None] = (None, None)
+    """Dates that stand for the event's own (observation periods only)."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One side of a window: ``anchor`` date of the index event plus ``days``; ``None``: end of observation."""
+
+    event: Literal["start_date", "end_date"]
+    side: Literal[">=", "<="]
+    anchor: Literal["start_date", "end_date"]
+    days: int | None
+    forward: bool
+    """Without days: whether the bound is the observation's end rather than its start."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """So many events around the index event. ``distinct`` names what is counted once."""
+
+    events: Events
+    bounds: tuple[Bound, ...]
+    op: Literal["exactly", "at_most", "at_least"]
+    count: int
+    distinct: Literal["concept_id", "start_date", "visit_id"] | None = None
+    same_visit: bool = False
+    observed: bool = True
+    """Whether only events inside the index event's observation period count."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Facts of the person at the index event, all of which must hold."""
+
+    filters: tuple[Filter, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """At least ``least`` and at most ``most`` of the members hold."""
+
+    members: tuple["Counted | Person | Condition", ...]
+    least: int
+    most: int | None = None
+
+
+Order = Literal["all", "first", "last"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A named inclusion rule."""
+
+    name: str
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class FixedEnd:
+    """The cohort ends ``days`` after the event's start or end, or with the observation if that is sooner."""
+
+    anchor: Literal["start_date", "end_date"]
+    days: int
+
+
+@dataclass(frozen=True)
+class DrugEraEnd:
+    """The cohort ends with continuous exposure, gaps of ``gap_days`` bridged, plus ``days``."""
+
+    matches: tuple[CodeMatch, ...]
+    gap_days: int
+    days: int
+    days_supply: int | None
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Who enters, who stays, and when each period ends."""
+
+    entry: tuple[Events, ...]
+    prior_days: int
+    post_days: int
+    entry_order: Order
+    additional: Condition | None
+    qualified_order: Order
+    rules: tuple[Rule, ...]
+    expression_order: Order
+    end: FixedEnd | DrugEraEnd | None
+    censoring: tuple[Events, ...]
+    era_pad: int
+    window: tuple[date | None, date | None]
+
+    @property
+    def one_row_per_person(self) -> bool:
+        """Whether limits leave each person at most one period."""
+        qualified = self.additional is not None and self.qualified_order != "all"
+        return self.entry_order != "all" or qualified or self.expression_order != "all"
+
+    @property
+    def end_can_exclude(self) -> bool:
+        """Whether a person can pass every rule and yet have no cohort period."""
+        fixed = self.end if isinstance(self.end, FixedEnd) else None
+        negative = fixed is not None and (fixed.days < 0 or fixed.anchor == "end_date")
+        return negative or any(self.window)
+
+
+@dataclass(frozen=True)
+class PersonField:
+    """A number of the person: ``age``, ``birth_year`` or ``index_year``."""
+
+    field: str
+
+
+@dataclass(frozen=True)
+class PersonConcept:
+    """A concept of the person as a level: ``gender_concept_id`` and the like."""
+
+    column: str
+    levels: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Records of a domain in days relative to the index date, both ends included."""
+
+    domain: DomainName
+    match: CodeMatch
+    start: int | None
+    end: int | None
+    latest: bool = True
+
+
+@dataclass(frozen=True)
+class RecordedNumber:
+    """The number of the first or latest record."""
+
+    records: Recorded
+
+
+@dataclass(frozen=True)
+class RecordedLevel:
+    """The coded value of the first or latest record; each level's values as texts."""
+
+    records: Recorded
+    levels: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class RecordedPresence:
+    """Whether there is a record."""
+
+    records: Recorded
+
+
+@dataclass(frozen=True)
+class TrialLevel:
+    """The arm of a trial; each level's arm codes."""
+
+    trial: str
+    levels: tuple[tuple[str, ...], ...]
+
+
+Number = PersonField | RecordedNumber
+Level = PersonConcept | RecordedLevel | RecordedPresence | TrialLevel
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A number per person; ``edges`` bin it."""
+
+    name: str
+    source: Number
+    edges: tuple[float, ...]
+    unit: str | None
+
+
+@dataclass(frozen=True)
+class LevelColumn:
+    """The index of a level per person; ``labels`` name the levels. A binned number has its edges."""
+
+    name: str
+    source: Level | Number
+    labels: tuple[str, ...]
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class OutcomeRecord:
+    """One outcome: death on or after the index date, or the first record of the codes after it."""
+
+    domain: DomainName
+    match: CodeMatch | None
+    on_index_date: bool
+
+
+@dataclass(frozen=True)
+class CountPlan:
+    """Attrition, and persons by levels."""
+
+    by: tuple[LevelColumn, ...]
+
+
+@dataclass(frozen=True)
+class Table1Plan:
+    """A summary per variable, by levels of one."""
+
+    variables: tuple[NumberColumn | LevelColumn, ...]
+    by: LevelColumn | None
+
+
+@dataclass(frozen=True)
+class CrosstabPlan:
+    """Persons by two or three levels."""
+
+    variables: tuple[LevelColumn, ...]
+
+
+@dataclass(frozen=True)
+class SurvivalPlan:
+    """Time to the earliest of the outcomes."""
+
+    name: str
+    outcomes: tuple[OutcomeRecord, ...]
+    by: LevelColumn | None
+    max_days: int | None
+
+
+AnalysisPlan = CountPlan | Table1Plan | CrosstabPlan | SurvivalPlan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cohort and what to compute over it."""
+
+    cohort: Cohort
+    analysis: AnalysisPlan
