@@ -1,1 +1,85 @@
+"""Ask hospitals a question and get a cleared answer: cohorts, analyses, results.
 
+Names load when they are first used, so that ``import atoll`` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from atoll.async_hub import AsyncHub, AsyncRun
+    from atoll.cohort import Cohort, code
+    from atoll.errors import (
+        AtollError,
+        Conflict,
+        HubFailed,
+        Invalid,
+        MissingExtra,
+        NoAnswer,
+        NotFound,
+        ProtocolMismatch,
+        Refused,
+        SignInError,
+        StillRunning,
+        Unreachable,
+    )
+    from atoll.hub import Hub, Run
+    from atoll.result import Result
+
+_HOMES = {
+    "AsyncHub": "atoll.async_hub",
+    "AsyncRun": "atoll.async_hub",
+    "AtollError": "atoll.errors",
+    "Cohort": "atoll.cohort",
+    "Conflict": "atoll.errors",
+    "Hub": "atoll.hub",
+    "HubFailed": "atoll.errors",
+    "Invalid": "atoll.errors",
+    "MissingExtra": "atoll.errors",
+    "NoAnswer": "atoll.errors",
+    "NotFound": "atoll.errors",
+    "ProtocolMismatch": "atoll.errors",
+    "Refused": "atoll.errors",
+    "Result": "atoll.result",
+    "Run": "atoll.hub",
+    "SignInError": "atoll.errors",
+    "StillRunning": "atoll.errors",
+    "Unreachable": "atoll.errors",
+    "code": "atoll.cohort",
+}
+
+__all__ = [
+    "AsyncHub",
+    "AsyncRun",
+    "AtollError",
+    "Cohort",
+    "Conflict",
+    "Hub",
+    "HubFailed",
+    "Invalid",
+    "MissingExtra",
+    "NoAnswer",
+    "NotFound",
+    "ProtocolMismatch",
+    "Refused",
+    "Result",
+    "Run",
+    "SignInError",
+    "StillRunning",
+    "Unreachable",
+    "code",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'atoll' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
