@@ -1,0 +1,1 @@
+"""Make rows that may be stored out of a hospital's records."""

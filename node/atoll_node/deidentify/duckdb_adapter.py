@@ -1,0 +1,254 @@
+"""Run the rules over a staged batch with DuckDB and write the rows that may be stored as Parquet.
+
+The key stays in this process's Python: SQL calls functions that hold it, so that it is in no statement.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from duckdb.func import PythonUDFType
+
+from atoll_node.deidentify.policy import Policy
+from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms, kind_of
+from atoll_node.deidentify.sql import (
+    KEPT_KEYS,
+    LEFT_OUT_KEYS,
+    PERSONS,
+    files_sql,
+    function_of,
+    key_map,
+    left_out,
+    quoted,
+    references,
+    relation,
+    select,
+)
+from atoll_node.errors import LakeError
+from atoll_node.staging import Staged, StagedTable
+from atoll_schemas.tables import Content, Table, table
+
+ROWS_PER_GROUP = 122_880
+BYTES_PER_FILE = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """One Parquet file of de-identified rows."""
+
+    path: Path
+    bytes: int
+    rows: int
+
+
+class Deidentification:
+    """One batch on its way from staged files to files that may be stored."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        staged: Staged,
+        *,
+        pseudonyms: Pseudonyms,
+        policy: Policy,
+        opt_outs: frozenset[int],
+        today: date,
+    ) -> None:
+        self._connection = connection
+        self._staged: Mapping[str, StagedTable] = {item.table: item for item in staged.tables}
+        self._pseudonyms = pseudonyms
+        self._policy = policy
+        self._opt_outs = opt_outs
+        self._today = today
+
+    def prepare(self) -> None:
+        """Find the batch's persons and references and give each its pseudonym; refuse a collision."""
+        days = self._policy.date_shift_days if self._policy.date_shift else 0
+        for kind in Kind:
+            self._register(function_of(kind), _pseudonym_function(self._pseudonyms, kind), "BIGINT")
+        self._register("date_shift", _shift_function(self._pseudonyms, days), "INTEGER")
+        self._make_persons()
+        self._make_key_maps()
+        if self._opt_outs:
+            self._make_owner_keys()
+
+    def write(self, name: str, folder: Path, stem: str) -> tuple[WrittenFile, ...]:
+        """Write a table's rows below ``folder`` as ``stem-0.parquet``, …; at least one file, be it empty."""
+        rows = select(table(name), self._files(name), self._policy, opted_out=bool(self._opt_outs))
+        folder.mkdir(parents=True, exist_ok=True)
+        target = str(folder).replace("'", "''")
+        written = self._rows(
+            f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROWS_PER_GROUP},"
+            f" FILE_SIZE_BYTES {BYTES_PER_FILE}, FILENAME_PATTERN '{stem}-{{i}}', OVERWRITE_OR_IGNORE,"
+            f" RETURN_STATS)"
+        )
+        files = tuple(sorted((_written(row) for row in written), key=lambda file: file.path))
+        self._refuse_collisions(table(name), files)
+        return files
+
+    def opted_out(self, name: str) -> int:
+        """Count the staged rows that are left out for the sake of opted-out persons."""
+        if not self._opt_outs:
+            return 0
+        spec = table(name)
+        return self._number(
+            f"SELECT count(*) FROM {relation(spec, self._files(name))} WHERE {left_out(spec)}"
+        )
+
+    def opted_out_persons(self) -> tuple[int, ...]:
+        """Return the pseudonyms of the batch's opted-out persons and of all others on the list."""
+        return tuple(sorted(self._pseudonyms.of(Kind.PERSON, number) for number in self._opt_outs))
+
+    def content(self, name: str) -> str:
+        """Return a text that is equal for equal staged rows, in whatever order they stand."""
+        spec = table(name)
+        facts = ", p.last_date" if spec.name == "person" else ""
+        rows = self._rows(
+            f"SELECT count(*), sum(hash(s{facts})), bit_xor(hash(s{facts}))"
+            f" FROM {relation(spec, self._files(name)) if facts else f'{files_sql(self._files(name))} AS s'}"
+        )
+        return f"duckdb {duckdb.__version__}|" + "|".join(str(value) for value in rows[0])
+
+    def _register(self, name: str, function: Callable[[pa.Array], pa.Array], result: str) -> None:
+        self._connection.create_function(name, function, ["BIGINT"], result, type=PythonUDFType.ARROW)
+
+    def _make_persons(self) -> None:
+        self._connection.execute("CREATE OR REPLACE TEMP TABLE atoll_opt_outs (source BIGINT)")
+        if self._opt_outs:
+            listed = pa.table({"source": pa.array(sorted(self._opt_outs), pa.int64())})
+            self._connection.register("atoll_opt_out_list", listed)
+            self._run("INSERT INTO atoll_opt_outs SELECT source FROM atoll_opt_out_list")
+            self._connection.unregister("atoll_opt_out_list")
+        found = " UNION ALL ".join(self._last_dates()) or "SELECT NULL::BIGINT AS source, NULL::DATE AS last"
+        self._run(
+            f"CREATE OR REPLACE TEMP TABLE {PERSONS} AS"
+            f" SELECT source, {function_of(Kind.PERSON)}(source) AS pseudonym, date_shift(source) AS shift,"
+            f" source IN (SELECT source FROM atoll_opt_outs) AS opted_out, last_date"
+            f" FROM (SELECT source, max(last) AS last_date FROM ({found}) WHERE source IS NOT NULL"
+            f" GROUP BY source ORDER BY source)"
+        )
+        self._refuse_duplicates(PERSONS)
+
+    def _last_dates(self) -> Iterable[str]:
+        for spec, files in self._tables():
+            if spec.person_field is None:
+                continue
+            dates = [
+                f"max(CASE WHEN CAST({quoted(field.name)} AS DATE) <= DATE '{self._today.isoformat()}'"
+                f" THEN CAST({quoted(field.name)} AS DATE) END)"
+                for field in spec.fields
+                if field.content is Content.DATE
+            ]
+            last = f"greatest({', '.join(dates)})" if dates else "NULL::DATE"
+            yield (
+                f"SELECT {quoted(spec.person_field)} AS source, {last} AS last"
+                f" FROM {files_sql(files)} GROUP BY ALL"
+            )
+
+    def _make_key_maps(self) -> None:
+        for kind in Kind:
+            found = [
+                f"SELECT DISTINCT {quoted(field.name)} AS source FROM {files_sql(files)}"
+                for spec, files in self._tables()
+                for field in references(spec)
+                if kind_of(spec, field) is kind
+            ]
+            union = " UNION ".join(found) or "SELECT NULL::BIGINT AS source"
+            self._run(
+                f"CREATE OR REPLACE TEMP TABLE {key_map(kind)} AS"
+                f" SELECT source, {function_of(kind)}(source) AS pseudonym"
+                f" FROM (SELECT source FROM ({union}) WHERE source IS NOT NULL ORDER BY source)"
+            )
+            self._refuse_duplicates(key_map(kind))
+
+    def _make_owner_keys(self) -> None:
+        owned = [
+            (spec.name, f"SELECT s.{quoted(spec.key[0])} AS key, p.opted_out FROM {relation(spec, files)}")
+            for spec, files in self._tables()
+            if spec.person_scoped and len(spec.key) == 1 and not spec.field(spec.key[0]).person_key
+        ]
+        left = " UNION ALL ".join(f"SELECT key FROM ({rows}) WHERE opted_out" for _, rows in owned)
+        self._run(
+            f"CREATE OR REPLACE TEMP TABLE {LEFT_OUT_KEYS} AS SELECT DISTINCT key"
+            f" FROM ({left or 'SELECT NULL::BIGINT AS key'}) WHERE key IS NOT NULL"
+        )
+        links = {spec.link.table for spec, _ in self._tables() if spec.link is not None}
+        kept = " UNION ALL ".join(
+            f"SELECT '{name}' AS owner, key FROM ({rows}) WHERE NOT coalesce(opted_out, true)"
+            for name, rows in owned
+            if name in links
+        )
+        self._run(
+            f"CREATE OR REPLACE TEMP TABLE {KEPT_KEYS} AS SELECT owner, key"
+            f" FROM ({kept or 'SELECT NULL::VARCHAR AS owner, NULL::BIGINT AS key'}) WHERE key IS NOT NULL"
+        )
+
+    def _refuse_collisions(self, spec: Table, files: tuple[WrittenFile, ...]) -> None:
+        if len(spec.primary_key) != 1 or spec.field(spec.primary_key[0]).content is not Content.KEY:
+            return
+        key = quoted(spec.primary_key[0])
+        found = self._number(
+            f"SELECT count({key}) - count(DISTINCT {key}) FROM {files_sql(file.path for file in files)}"
+        )
+        if found:
+            raise _collision()
+
+    def _refuse_duplicates(self, name: str) -> None:
+        if self._number(f"SELECT count(*) - count(DISTINCT pseudonym) FROM {name}"):
+            raise _collision()
+
+    def _tables(self) -> Iterable[tuple[Table, tuple[Path, ...]]]:
+        return ((table(name), item.files) for name, item in self._staged.items() if item.files)
+
+    def _files(self, name: str) -> tuple[Path, ...]:
+        return self._staged[name].files
+
+    def _run(self, statement: str) -> None:
+        self._rows(statement)
+
+    def _number(self, statement: str) -> int:
+        return int(str(self._rows(statement)[0][0]))
+
+    def _rows(self, statement: str) -> list[tuple[object, ...]]:
+        try:
+            rows: list[tuple[object, ...]] = self._connection.execute(statement).fetchall()
+        except duckdb.Error as error:
+            # DuckDB's message may quote a value of a record, so only its kind is told.
+            raise LakeError(
+                "deidentify.failed",
+                f"the batch could not be de-identified ({type(error).__name__})",
+                "see that the scratch folder has room, then run: atoll-node ingest",
+            ) from None
+        return rows
+
+
+def _collision() -> LakeError:
+    return LakeError(
+        "deidentify.collision",
+        "two rows of the batch have one key, so one of them would stand for the other",
+        "see that the source's keys are unique",
+    )
+
+
+def _written(row: tuple[object, ...]) -> WrittenFile:
+    return WrittenFile(path=Path(str(row[0])), rows=int(str(row[1])), bytes=int(str(row[2])))
+
+
+def _pseudonym_function(pseudonyms: Pseudonyms, kind: Kind) -> Callable[[pa.Array], pa.Array]:
+    def pseudonym(numbers: pa.ChunkedArray) -> pa.Array:
+        return pa.array(pseudonyms.of_many(kind, numbers.to_numpy()))
+
+    return pseudonym
+
+
+def _shift_function(pseudonyms: Pseudonyms, days: int) -> Callable[[pa.Array], pa.Array]:
+    def date_shift(numbers: pa.ChunkedArray) -> pa.Array:
+        persons = numbers.to_pylist()
+        return pa.array(
+            [pseudonyms.date_shift(person, days) if days else 0 for person in persons], pa.int32()
+        )
+
+    return date_shift

@@ -1,0 +1,208 @@
+"""Compile the rules into one SELECT per table. Text only: nothing here runs it, and no key is in it.
+
+The SELECT reads the staged rows as ``s``, the person of a row as ``p`` and one key map per reference as
+``k0``, ``k1``, …; ``duckdb_adapter`` makes these relations and the functions ``pseudonym_…``.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atoll_node.deidentify.policy import Policy
+from atoll_node.deidentify.pseudonyms import Kind, kind_of
+from atoll_node.deidentify.rules import (
+    CAPPED_AGE,
+    CARE_SITE_DOMAIN,
+    EARLIEST_YEAR,
+    LATEST_YEAR,
+    OLDEST_AGE,
+    PERSON_DOMAIN,
+    domain_field,
+    is_fact,
+    rule_for,
+)
+from atoll_schemas.tables import Content, Datatype, Field, Table
+
+PERSONS = "atoll_persons"
+"""source, pseudonym, shift, opted_out, last_date: one row per person of the batch."""
+KEPT_KEYS = "atoll_kept_keys"
+"""Keys of rows of persons that stay, by table: how a linked row finds whether its owner stays."""
+LEFT_OUT_KEYS = "atoll_left_out_keys"
+"""Keys of rows of opted-out persons, whatever their table."""
+
+
+def quoted(name: str) -> str:
+    """Return a quoted identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def files_sql(files: Iterable[Path]) -> str:
+    """Return the relation that reads staged files."""
+    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{listed}])"
+
+
+def key_map(kind: Kind) -> str:
+    """Return the name of the map of references of one kind."""
+    return f"atoll_keys_{kind}"
+
+
+def function_of(kind: Kind) -> str:
+    """Return the SQL function that gives pseudonyms of one kind."""
+    return f"pseudonym_{kind}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A field in the SELECT under construction; ``join`` is the alias of its key map, if it has one."""
+
+    table: Table
+    field: Field
+    policy: Policy
+    join: str | None
+
+    @property
+    def column(self) -> str:
+        """Return the staged column."""
+        return f"s.{quoted(self.field.name)}"
+
+
+def _null(place: Place) -> str:
+    return f"CAST(NULL AS {place.field.datatype.duckdb})"
+
+
+def _kept(place: Place) -> str:
+    return place.column
+
+
+def _person(_: Place) -> str:
+    return "p.pseudonym"
+
+
+def _row_key(place: Place) -> str:
+    if place.join:
+        return f"{place.join}.pseudonym"
+    if is_fact(place.table, place.field):
+        return (
+            f"CASE s.{quoted(domain_field(place.field))}"
+            f" WHEN {PERSON_DOMAIN} THEN {function_of(Kind.PERSON)}({place.column})"
+            f" WHEN {CARE_SITE_DOMAIN} THEN {function_of(Kind.CARE_SITE)}({place.column})"
+            f" ELSE {function_of(Kind.RECORD)}({place.column}) END"
+        )
+    return f"{function_of(kind_of(place.table, place.field))}({place.column})"
+
+
+def _birth_year(place: Place) -> str:
+    month, day = "coalesce(s.month_of_birth, 7)", "coalesce(s.day_of_birth, 1)"
+    born = (
+        f"CASE WHEN s.year_of_birth IS NULL THEN CAST(s.birth_datetime AS DATE)"
+        f" WHEN s.year_of_birth BETWEEN {EARLIEST_YEAR} AND {LATEST_YEAR} THEN"
+        f" coalesce(TRY(make_date(s.year_of_birth, {month}, {day})), make_date(s.year_of_birth, 7, 1)) END"
+    )
+    year, last = f"year({born} + p.shift)", "year(p.last_date + p.shift)"
+    if not place.policy.cap_ages:
+        return f"CAST({year} AS INTEGER)"
+    capped = f"CASE WHEN {last} - {year} > {OLDEST_AGE} THEN {last} - {CAPPED_AGE} ELSE {year} END"
+    return f"CAST({capped} AS INTEGER)"
+
+
+def _shifted(place: Place) -> str:
+    days = "p.shift" if place.field.datatype is Datatype.DATE else "to_days(p.shift)"
+    return f"{place.column} + {days}"
+
+
+def _code(place: Place) -> str:
+    if place.field.datatype is not Datatype.VARCHAR:
+        return place.column
+    column = place.column
+    broken = f"contains({column}, chr(10)) OR contains({column}, chr(13))"
+    too_long = "" if place.field.length is None else f" OR length({column}) > {place.field.length}"
+    return f"CASE WHEN {broken}{too_long} THEN NULL ELSE {column} END"
+
+
+COMPILED: Mapping[str, Callable[[Place], str]] = {
+    "direct_identifiers": _null,
+    "person_pseudonyms": _person,
+    "row_pseudonyms": _row_key,
+    "safe_text": _kept,
+    "free_text": _null,
+    "birth_year": _birth_year,
+    "birth_day": _null,
+    "date_shift": _shifted,
+    "lone_dates_kept": _kept,
+    "lone_dates": _null,
+    "codes": _code,
+    "facts": _kept,
+    "unknown": _null,
+}
+"""The SQL of each rule, by its name; a test compares the names with ``RULES``."""
+
+
+def references(table: Table) -> tuple[Field, ...]:
+    """Return the fields that refer to other rows of a known kind; the row's own key is not one."""
+    return tuple(
+        field
+        for field in table.fields
+        if field.content is Content.KEY and not field.primary_key and not is_fact(table, field)
+    )
+
+
+def select(table: Table, files: Sequence[Path], policy: Policy, *, opted_out: bool) -> str:
+    """Return the SELECT of a table's de-identified rows; ``opted_out``: some persons are left out."""
+    joined = {field.name: f"k{number}" for number, field in enumerate(references(table))}
+    columns = ", ".join(
+        f"{_compiled(Place(table, field, policy, joined.get(field.name)))} AS {quoted(field.name)}"
+        for field in table.fields
+    )
+    where = f" WHERE NOT {left_out(table)}" if opted_out else ""
+    return f"SELECT {columns} FROM {relation(table, files)}{_maps(table, joined)}{where}"
+
+
+def _compiled(place: Place) -> str:
+    return COMPILED[rule_for(place.table, place.field, place.policy).name](place)
+
+
+def relation(table: Table, files: Sequence[Path]) -> str:
+    """Return the staged rows ``s`` with their person ``p`` where the table names one."""
+    person = table.person_field
+    if person is None:
+        return f"{files_sql(files)} AS s"
+    return f"{files_sql(files)} AS s LEFT JOIN {PERSONS} AS p ON p.source = s.{quoted(person)}"
+
+
+def _maps(table: Table, joined: Mapping[str, str]) -> str:
+    return "".join(
+        f" LEFT JOIN {key_map(kind_of(table, field))} AS {joined[field.name]}"
+        f" ON {joined[field.name]}.source = s.{quoted(field.name)}"
+        for field in references(table)
+    )
+
+
+def left_out(table: Table) -> str:
+    """Return the condition that a row is, or might be, of an opted-out person."""
+    if table.person_field is not None:
+        return "coalesce(p.opted_out, false)"
+    if table.link is not None:
+        return (
+            f"(s.{quoted(table.link.field)} IS NULL OR s.{quoted(table.link.field)} NOT IN"
+            f" (SELECT key FROM {KEPT_KEYS} WHERE owner = '{table.link.table}'))"
+        )
+    if table.scope == "unlinked":
+        return "(" + " OR ".join(_might_refer(table, field) for field in _own_references(table)) + ")"
+    return "false"
+
+
+def _own_references(table: Table) -> tuple[Field, ...]:
+    return tuple(field for field in table.fields if field.content is Content.KEY and not field.primary_key)
+
+
+def _might_refer(table: Table, field: Field) -> str:
+    column = f"s.{quoted(field.name)}"
+    record = f"coalesce({column} IN (SELECT key FROM {LEFT_OUT_KEYS}), false)"
+    if not is_fact(table, field):
+        return record
+    persons = f"coalesce({column} IN (SELECT source FROM {PERSONS} WHERE opted_out), false)"
+    return (
+        f"CASE s.{quoted(domain_field(field))} WHEN {PERSON_DOMAIN} THEN {persons}"
+        f" WHEN {CARE_SITE_DOMAIN} THEN false ELSE {record} END"
+    )
