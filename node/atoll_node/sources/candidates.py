@@ -31,18 +31,23 @@ class Candidates:
 
 
 def candidate_select(
-    table: Table, values: dict[str, Value], checks: tuple[Check, ...], source: str
+    table: Table,
+    values: dict[str, Value],
+    checks: tuple[Check, ...],
+    source: str,
+    first: tuple[Check, ...] = (),
 ) -> tuple[str, tuple[Check, ...]]:
     """Return the select that types ``source`` and numbers the first failed check, and all its checks.
 
-    Checks of the text come before checks of the record. ``checks`` speak of the table's field names.
+    Checks of the text (``first``, then those of each value) come before ``checks``, which speak of the
+    table's field names.
     """
     fields = ", ".join(
         f"CAST({values[field.name].sql if field.name in values else 'NULL'} AS {field.datatype.duckdb})"
         f" AS {duck.name(field.name)}"
         for field in table.fields
     )
-    of_text = tuple(check for value in values.values() for check in value.checks)
+    of_text = first + tuple(check for value in values.values() for check in value.checks)
     inner = f"SELECT record, {_first(of_text, 0)} AS of_text, {fields} FROM {source}"
     names = ", ".join(duck.name(field.name) for field in table.fields)
     defect = f"CASE WHEN of_text > 0 THEN of_text ELSE {_first(checks, len(of_text))} END"
@@ -153,9 +158,12 @@ def write_candidates(
     values: dict[str, Value],
     checks: tuple[Check, ...],
     texts: Texts,
+    source: str | None = None,
+    first: tuple[Check, ...] = (),
 ) -> Candidates:
-    """Type the texts of one file for one table and write them beside."""
+    """Type the texts of one file (or ``source``, a part of them) for one table and write them beside."""
     target = reader.target("typed")
-    select, numbered = candidate_select(table, values, checks, duck.parquet(texts.parquet))
+    relation = source or duck.parquet(texts.parquet)
+    select, numbered = candidate_select(table, values, checks, relation, first)
     row = duck.run(connection, duck.copy(select, target))
     return Candidates(texts, target, int(row[0]), numbered)

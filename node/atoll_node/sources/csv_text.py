@@ -1,12 +1,14 @@
 """Read CSV text record by record, so that one broken record does not take its neighbours with it."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from atoll_node.sources.defects import ENCODING, NUL, QUOTES, RAGGED
 
+_UNDECODABLE = re.compile("[\udc80-\udcff\ufffd]")
 DELIMITERS = (",", ";", "\t", "|")
 LONGEST = 200
 """A quoted field may run over so many lines; a quote open for longer counts as never closed."""
@@ -102,7 +104,7 @@ def _record(number: int, line: str, source: _Lines, delimiter: str, width: int) 
 def _defect(text: str, fields: list[str] | None, width: int) -> str | None:
     if "\0" in text:
         return NUL
-    if any("\udc80" <= character <= "\udcff" for character in text) or "\ufffd" in text:
+    if not text.isascii() and _UNDECODABLE.search(text):
         return ENCODING
     if fields is None:
         return QUOTES

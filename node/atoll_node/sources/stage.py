@@ -1,16 +1,22 @@
 """Stage one dataset: find its files, read them, and account for every record."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
+
+import duckdb
 
 from atoll_node.errors import SourceError
 from atoll_node.settings import DatasetSettings
 from atoll_node.sources import duck
 from atoll_node.sources.defects import WARNINGS
 from atoll_node.sources.files import batch_of, digested
+from atoll_node.sources.flat import FlatSource, files_of, unread
+from atoll_node.sources.mapping_file import read_mapping
 from atoll_node.sources.omop import OmopTable, tables_in
 from atoll_node.sources.progress import SourceProgress, TableProgress
 from atoll_node.sources.quarantine import LISTED, QuarantineLog
@@ -41,12 +47,18 @@ def stage(
     shutil.rmtree(work, ignore_errors=True)
     (work / "texts").mkdir(parents=True)
     (work / "staged").mkdir()
-    if dataset.format == "omop":
-        staged = _omop(dataset, work, quarantine, progress, day, workers)
-    else:
-        raise SourceError("source.format", "flat files are not supported yet")
-    shutil.rmtree(work / "texts", ignore_errors=True)
-    return staged
+    read = _omop if dataset.format == "omop" else _flat
+    try:
+        return read(dataset, work, quarantine, progress, day, workers)
+    except duckdb.Error as error:
+        # The cause may carry file names or values, so only its kind is told.
+        raise SourceError(
+            "source.engine",
+            f"DuckDB stopped while it read the files: {type(error).__name__}",
+            "see that the scratch folder has room (twice the size of the files)",
+        ) from None
+    finally:
+        shutil.rmtree(work / "texts", ignore_errors=True)
 
 
 def _omop(
@@ -80,6 +92,47 @@ def _omop(
                 warnings.extend(reading.warnings)
                 warnings.extend(shortened(log))
     return Staged(dataset.name, batch, tuple(tables), tuple(listed), warnings=tuple(warnings))
+
+
+def _flat(
+    dataset: DatasetSettings,
+    work: Path,
+    quarantine: Path,
+    progress: Callable[[SourceProgress], None],
+    today: date,
+    threads: int,
+) -> Staged:
+    mapping, content = read_mapping(dataset.mapping)
+    if not dataset.path.is_dir():
+        raise SourceError("source.folder", "the dataset's path is no folder", "correct path in the settings")
+    files = files_of(mapping, dataset.path)
+    digests = {file: digested(file) for file in files}
+    parts = (f"{file.ordinal}/{file.form}/{digests[file].digest}" for file in files)
+    batch = batch_of((_VERSION, dataset.name, "flat", hashlib.sha256(content).hexdigest(), *parts))
+    folder = quarantine_folder(quarantine, dataset.name, batch)
+    with duck.connect(work, threads) as connection, ExitStack() as stack:
+        source = FlatSource(connection, mapping, files, digests, work, progress, today)
+        fed = {record.table for record in mapping.records}
+        logs = {
+            name: stack.enter_context(QuarantineLog(folder, name)) for name in core_1().names if name in fed
+        }
+        for log in logs.values():
+            log.restart()
+        tables, person_ids = source.stage(logs)
+    return Staged(
+        dataset.name,
+        batch,
+        tables,
+        tuple(found for log in logs.values() for found in log.listed),
+        mapping.variables,
+        mapping.outcomes,
+        person_ids,
+        (
+            *unread(mapping, dataset.path),
+            *source.warnings,
+            *(warning for log in logs.values() for warning in shortened(log)),
+        ),
+    )
 
 
 def quarantine_folder(quarantine: Path, dataset: str, batch: str) -> Path:
