@@ -40,6 +40,8 @@ def laid_out(raw: RawAggregate, query: Query, settings: GateSettings) -> Sheet:
     if _METHODS[type(raw.analysis)] != query.analysis.method:
         raise Contradiction
     analysis = raw.analysis
+    if not isinstance(analysis, RawKaplanMeier) and analysis.persons != len(raw.members):
+        raise Contradiction
     sheet = Sheet()
     match analysis:
         case RawCount():
@@ -56,6 +58,8 @@ def laid_out(raw: RawAggregate, query: Query, settings: GateSettings) -> Sheet:
 
 def _count(sheet: Sheet, analysis: RawCount) -> None:
     sheet.add(COHORT, analysis.persons)
+    if not analysis.attrition or analysis.attrition[-1].persons != analysis.persons:
+        raise Contradiction
     for index, step in enumerate(analysis.attrition):
         sheet.add(step_key(index, len(analysis.attrition)), step.persons)
     if analysis.by is not None:

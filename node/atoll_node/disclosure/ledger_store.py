@@ -1,8 +1,7 @@
 """Keep the ledger in the node's SQLite file, so that a restart forgets nothing."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,52 +9,73 @@ import numpy as np
 from atoll_node.disclosure.ledger import Remembered
 from atoll_node.raw import PersonSet
 
-_TABLES = """
+_TABLE = """
 create table if not exists ledger_cohort (
     project text not null, dataset text not null, place integer not null,
-    members blob not null, overlaps blob not null,
+    first integer not null, width integer not null, steps blob not null, overlaps blob not null,
     primary key (project, dataset, place)
 )
 """
+_PAGES_BEFORE_CHECKPOINT = 50_000
 
 
 class LedgerStore:
     """Answered cohorts per project and dataset, as sorted 64-bit person pseudonyms; they never leave."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connection() as connection:
-            connection.execute("pragma journal_mode = wal")
-            connection.execute(_TABLES)
+        self._turn = threading.Lock()
+        self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
+        with self._turn, self._connection:
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.execute("pragma synchronous = full")
+            # A cohort of a million persons is some 1,500 pages; moving it at once would double its cost.
+            self._connection.execute(f"pragma wal_autocheckpoint = {_PAGES_BEFORE_CHECKPOINT}")
+            self._connection.execute(_TABLE)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
 
     def recall(self, project: str, dataset: str) -> Remembered:
         """Return the cohorts that were answered, oldest first."""
-        with self._connection() as connection:
-            rows = connection.execute(
-                "select members, overlaps from ledger_cohort"
+        with self._turn:
+            rows = self._connection.execute(
+                "select first, width, steps, overlaps from ledger_cohort"
                 " where project = ? and dataset = ? order by place",
                 (project, dataset),
             ).fetchall()
         return Remembered(
-            cohorts=tuple(np.frombuffer(members, dtype="<i8") for members, _ in rows),
-            overlaps=tuple(tuple(map(int, np.frombuffer(sizes, dtype="<i8"))) for _, sizes in rows),
+            cohorts=tuple(_unpacked(first, width, steps) for first, width, steps, _ in rows),
+            overlaps=tuple(tuple(map(int, np.frombuffer(sizes, dtype="<i8"))) for *_, sizes in rows),
         )
 
     def keep(self, project: str, dataset: str, members: PersonSet, overlaps: tuple[int, ...]) -> bool:
         """Add a cohort as the next one; ``False`` when another took the place meanwhile."""
-        row = (
-            project,
-            dataset,
-            len(overlaps),
-            np.ascontiguousarray(members, dtype="<i8").data,
-            np.array(overlaps, dtype="<i8").tobytes(),
-        )
-        with self._connection() as connection:
-            added = connection.execute("insert or ignore into ledger_cohort values (?, ?, ?, ?, ?)", row)
+        sizes = np.array(overlaps, dtype="<i8").tobytes()
+        row = (project, dataset, len(overlaps), *_packed(members), sizes)
+        with self._turn, self._connection:
+            added = self._connection.execute(
+                "insert or ignore into ledger_cohort values (?, ?, ?, ?, ?, ?, ?)", row
+            )
             return added.rowcount == 1
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
-            yield connection
+
+def _packed(members: PersonSet) -> tuple[int, int, bytes]:
+    """Return the first id, and the steps between ids in as few bytes each as the largest needs."""
+    # The difference of two 64-bit ids always fits into 64 unsigned bits.
+    steps = np.diff(members.astype("<i8", copy=False).view("<u8"))
+    width = (int(steps.max()).bit_length() + 7) // 8 if len(steps) else 1
+    low_bytes = steps.view(np.uint8).reshape(-1, 8)[:, :width]
+    return int(members[0]), width, low_bytes.tobytes()
+
+
+def _unpacked(first: int, width: int, steps: bytes) -> PersonSet:
+    number = len(steps) // width
+    padded = np.zeros((number, 8), dtype=np.uint8)
+    padded[:, :width] = np.frombuffer(steps, dtype=np.uint8).reshape(number, width)
+    members = np.empty(number + 1, dtype=np.uint64)
+    members[0] = np.int64(first).view(np.uint64)
+    np.cumsum(padded.view("<u8").ravel(), out=members[1:])
+    members[1:] += members[0]
+    return members.view(np.int64)

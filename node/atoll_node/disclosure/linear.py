@@ -4,9 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import highspy
 import numpy as np
+from highspy._core import _Highs
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+
+
+_OPTIONS = {"output_flag": False, "threads": 1, "simplex_strategy": 4}
+"""One thread, and the primal simplex method: only the objective changes from one search to the next."""
+NOISE = 1e-7
+"""Reduced costs below are rounding errors of the solver."""
 
 
 class SolverFailed(Exception):
@@ -23,9 +30,11 @@ class Polytope:
     def __init__(
         self, bounds: Sequence[tuple[float, float]], rows: Sequence[Mapping[int, float]], seconds: float = 60
     ) -> None:
-        self._solver = highspy.Highs()  # type: ignore[no-untyped-call]
-        for option, value in (("output_flag", False), ("threads", 1), ("time_limit", float(seconds))):
+        # The class below ``highspy.Highs``: that wrapper prints a banner to the node's terminal.
+        self._solver = _Highs()
+        for option, value in _OPTIONS.items():
             self._solver.setOptionValue(option, value)
+        self._solver.setOptionValue("time_limit", float(seconds))
         self._columns = len(bounds)
         low, high = (np.array(side, dtype=np.float64) for side in zip(*bounds, strict=True))
         self._solver.addVars(self._columns, low, high)
@@ -50,3 +59,8 @@ class Polytope:
         if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             raise SolverFailed
         return np.asarray(self._solver.getSolution().col_value, dtype=np.float64)
+
+    def binding(self) -> frozenset[int]:
+        """Return the columns whose bounds stopped the last search: those with a reduced cost."""
+        costs = np.asarray(self._solver.getSolution().col_dual, dtype=np.float64)
+        return frozenset(map(int, np.flatnonzero(np.abs(costs) > NOISE)))

@@ -17,7 +17,10 @@ from atoll_node.disclosure.sheet import COHORT, Held, Key, Line, Sheet
 from atoll_node.settings import GateSettings
 
 NOISE = 1e-6
-COARSEST = 8
+WORTHWHILE = 0.95
+FACTOR = 3
+"""A count is rounded more coarsely to this multiple. Odd, so that the coarser interval holds the finer."""
+COARSEST = 9
 """A neighbour of a bookkeeping level is rounded at most to this multiple before it is withheld."""
 LARGEST = 20_000
 """An answer with more counts that has something to hide gives its inner cells up unsolved."""
@@ -57,17 +60,14 @@ class _Task:
         for line in self.lines:
             for key in (line.total, *line.parts):
                 self.columns.setdefault(key, len(self.columns))
-        self.near = _neighbours(self.lines, self.sheet)
+        self.names = list(self.columns)
         self.polytope = Polytope([self._bounds(key) for key in self.columns], [*map(self._row, self.lines)])
-        self._forget()
+        self.low: Vector = np.full(len(self.columns), np.inf)
+        self.high: Vector = np.full(len(self.columns), -np.inf)
         while exposed := self._exposed():
             if not self._hide_for(exposed):
                 raise Unprotectable
         return self.held
-
-    def _forget(self) -> None:
-        self.low: Vector = np.full(len(self.columns), np.inf)
-        self.high: Vector = np.full(len(self.columns), -np.inf)
 
     def _row(self, line: Line) -> dict[int, float]:
         row = {self.columns[line.total]: -1.0}
@@ -85,20 +85,30 @@ class _Task:
         base = self.held.bases.get(key, self.settings.round_to)
         return reach(self.sheet.figures[key], base, self.settings.minimum_persons)
 
-    def _exposed(self) -> list[Key]:
-        """Return the withheld counts that a reader can bound to fewer values than the minimum."""
+    def _exposed(self) -> dict[Key, frozenset[int]]:
+        """Return the withheld counts that a reader can bound too narrowly, and which counts bound them."""
         withheld = [key for key in self.columns if key in self.held.counts]
-        for sign in (1.0, -1.0):
-            if narrow := [key for key in withheld if self._narrow(key)]:
-                self._look({self.columns[key]: sign for key in narrow})
-        exposed = []
+        self._look_together(withheld)
+        exposed = {}
         for key in withheld:
+            binding: frozenset[int] = frozenset()
             for sign in (1.0, -1.0):
                 if self._narrow(key):
                     self._look({self.columns[key]: sign})
+                    binding |= self.polytope.binding()
             if self._narrow(key):
-                exposed.append(key)
+                exposed[key] = binding
         return exposed
+
+    def _look_together(self, withheld: list[Key]) -> None:
+        """Prove many counts free at once: push all doubtful ones up, then down, as long as that pays."""
+        doubtful = [key for key in withheld if self._narrow(key)]
+        before = 2 * len(doubtful) + 1
+        while doubtful and len(doubtful) < before * WORTHWHILE:
+            before = len(doubtful)
+            for sign in (1.0, -1.0):
+                self._look({self.columns[key]: sign for key in doubtful})
+            doubtful = [key for key in doubtful if self._narrow(key)]
 
     def _look(self, weights: dict[int, float]) -> None:
         point = self.polytope.farthest(weights)
@@ -111,22 +121,30 @@ class _Task:
             return True
         return math.floor(high + NOISE) - math.ceil(low - NOISE) + 1 < self.settings.minimum_persons
 
-    def _hide_for(self, exposed: list[Key]) -> bool:
-        """Hide the smallest count beside each exposed one; without any, hide all that is left."""
-        moved = False
-        for key in exposed:
-            beside = [near for near in self.near[key] if self._movable(near)]
-            if key in self.sheet.soft and (coarse := [near for near in beside if self._coarser(near)]):
-                self._coarsen(self._smallest(coarse))
-                moved = True
-            elif beside:
-                self._withhold(self._smallest(beside))
-                moved = True
-        rest = [key for key in self.free if self._movable(key)]
-        if not moved:
-            for key in rest:
-                self._withhold(key)
-        return moved or bool(rest)
+    def _hide_for(self, exposed: dict[Key, frozenset[int]]) -> bool:
+        """Hide or coarsen the smallest count that bounds an exposed one; without any, hide all the rest."""
+        moved: set[Key] = set()
+        for key, binding in exposed.items():
+            beside = [near for near in self._named(binding) if self._movable(near)]
+            if moved.isdisjoint(beside) and beside:
+                moved.add(self._moved(key, beside))
+        rest = [] if moved else [key for key in self.free if self._movable(key)]
+        for key in rest:
+            self._withhold(key)
+        return bool(moved or rest)
+
+    def _named(self, columns: frozenset[int]) -> list[Key]:
+        return [self.names[column] for column in sorted(columns)]
+
+    def _moved(self, exposed: Key, beside: list[Key]) -> Key:
+        """Round more coarsely beside a bookkeeping level, as long as that can help; else withhold."""
+        coarse = [key for key in beside if self._coarser(key)] if exposed in self.sheet.soft else []
+        chosen = self._smallest(coarse or beside)
+        if coarse:
+            self._coarsen(chosen)
+        else:
+            self._withhold(chosen)
+        return chosen
 
     def _movable(self, key: Key) -> bool:
         return key in self.free and key not in self.held.counts
@@ -135,29 +153,14 @@ class _Task:
         return min(keys, key=lambda key: (self.held.bases.get(key, 0), self.sheet.figures[key], key))
 
     def _coarser(self, key: Key) -> bool:
-        base = 2 * self.held.bases.get(key, self.settings.round_to)
+        base = FACTOR * self.held.bases.get(key, self.settings.round_to)
         return base <= min(COARSEST * self.settings.round_to, self.sheet.figures[key])
 
     def _coarsen(self, key: Key) -> None:
-        base = 2 * self.held.bases.get(key, self.settings.round_to)
+        base = FACTOR * self.held.bases.get(key, self.settings.round_to)
         self.held = replace(self.held, bases={**self.held.bases, key: base})
         self.polytope.widen(self.columns[key], *self._bounds(key))
-        # A coarser interval need not contain the finer one, so earlier points prove nothing any more.
-        self._forget()
 
     def _withhold(self, key: Key) -> None:
         self.held = self.held.holding([key])
         self.polytope.widen(self.columns[key], *self._bounds(key))
-
-
-def _neighbours(lines: Iterable[Line], sheet: Sheet) -> dict[Key, tuple[Key, ...]]:
-    """Return, for each count, the counts that stand in a sum with it."""
-    near: dict[Key, dict[Key, None]] = {}
-    for line in lines:
-        members = (line.total, *line.parts)
-        for key in members:
-            near.setdefault(key, {}).update(dict.fromkeys(members))
-    return {
-        key: tuple(other for other in others if other != key and other in sheet.figures)
-        for key, others in near.items()
-    }
