@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from atoll import calls, flows
 from atoll.async_wire import AsyncWire
 from atoll.cohort import Cohort
-from atoll.credentials import checked, from_environment
+from atoll.credentials import Account, checked, from_environment
 from atoll.errors import Unreachable
 from atoll.options import Options, asking
 from atoll.question import Ask, OutcomeLike, VariableLike
@@ -77,20 +77,22 @@ class AsyncHub:
         token: str,
         *,
         ca_file: str | None = None,
+        plain_http: bool = False,
         transport: "httpx.AsyncBaseTransport | None" = None,
         new_key: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        self._wire = AsyncWire(checked(url, token, ca_file), transport)
+        self._wire = AsyncWire(checked(url, token, ca_file, plain_http=plain_http), transport)
         self._new_key = new_key
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Return the hub of ATOLL_HUB and ATOLL_TOKEN, or of ``atoll login``. Raises ``SignInError``."""
-        account = from_environment(environment)
-        hub = cls.__new__(cls)
-        hub._wire = AsyncWire(account)
-        hub._new_key = lambda: uuid.uuid4().hex
-        return hub
+        return cls.of(from_environment(environment))
+
+    @classmethod
+    def of(cls, account: Account) -> Self:
+        """Return the hub of a checked account."""
+        return cls(account.hub, account.token, ca_file=account.ca_file, plain_http=True)
 
     @property
     def url(self) -> str:

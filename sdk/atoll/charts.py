@@ -50,7 +50,7 @@ def spec_of(result: Result) -> Spec | None:
 
 
 def _framed(spec: Spec, title: str, result: Result, *more: str) -> Spec:
-    subtitle = [f"{result.headline} · {result.dataset} · query {result.query_id}", *more]
+    subtitle = [f"{_answered(result)} · dataset {result.dataset} · query {result.query_id}", *more]
     return {
         "$schema": _SCHEMA,
         "title": {
@@ -84,6 +84,12 @@ def _framed(spec: Spec, title: str, result: Result, *more: str) -> Spec:
         },
         **spec,
     }
+
+
+def _answered(result: Result) -> str:
+    """Return ``2 of 3 sites (without south)``."""
+    silent = [site.site for site in result.sites if site.state != "answered"]
+    return f"{result.headline} (without {', '.join(silent)})" if silent else result.headline
 
 
 def _curves(payload: MergedKaplanMeier, result: Result) -> Spec | None:
@@ -126,7 +132,11 @@ def _step(step: CurveStep) -> dict[str, Any]:
 
 
 def _colour(groups: Sequence[str]) -> Spec:
-    legend = {"orient": "top", "title": None, "symbolType": "stroke"} if len(groups) > 1 else None
+    legend = (
+        {"orient": "top", "title": None, "symbolType": "stroke", "symbolOpacity": 1}
+        if len(groups) > 1
+        else None
+    )
     return {
         "field": "group",
         "type": "nominal",
@@ -233,7 +243,7 @@ def _panels(rows: list[dict[str, Any]]) -> Spec:
     return {
         "data": inner.pop("data"),
         "facet": {"field": "panel", "type": "nominal", "sort": panels, "header": {"labelAnchor": "start"}},
-        "columns": 2,
+        "columns": 3 if len(panels) % 3 == 0 else 2,
         "spacing": 22,
         "resolve": {"scale": {"y": "independent"}},
         "spec": {"width": _PANEL, **inner},

@@ -58,6 +58,9 @@ class Result:
     def merged(self) -> MergedPayload:
         """The merged figures, typed. Raises ``NoAnswer`` when no site answered."""
         if self.answer.merged is None:
+            problem = self.answer.problem
+            if problem is not None:
+                raise NoAnswer(problem.code, problem.detail or problem.title, problem.next_step)
             raise NoAnswer(
                 "result.empty",
                 f"query {self.id} is {self.state} with {self.headline}",
