@@ -7,13 +7,13 @@ value, so they never leave this module.
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import duckdb_extension_httpfs
+import duckdb_extension_httpfs  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,9 +60,10 @@ class Session:
         return {name: np.ma.getdata(values) for name, values in found.items()}
 
     def expire(self) -> None:
-        """Stop the run, from another thread."""
+        """Stop the run, from another thread; a run that is over by then stays as it is."""
         self._expired.set()
-        self._cursor.interrupt()
+        with suppress(duckdb.ConnectionException):
+            self._cursor.interrupt()
 
     def _execute(self, statement: Statement) -> duckdb.DuckDBPyConnection:
         if self._expired.is_set():
@@ -144,7 +145,9 @@ class ReleaseDatabase:
     def _view(self, table: Table) -> str:
         pinned = self._release.table(table.name)
         if pinned is None or not pinned.files:
-            columns = ", ".join(f"NULL::{item.datatype.duckdb} AS {quoted(item.name)}" for item in table.fields)
+            columns = ", ".join(
+                f"NULL::{item.datatype.duckdb} AS {quoted(item.name)}" for item in table.fields
+            )
             return f"CREATE VIEW {quoted(table.name)} AS SELECT {columns} WHERE FALSE"
         source = f"read_parquet({_paths(pinned)}, hive_partitioning = false)"
         described = self._database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()

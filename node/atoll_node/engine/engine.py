@@ -42,11 +42,23 @@ class DuckDbEngine:
         self._open: OrderedDict[tuple[str, ...], _OpenRelease] = OrderedDict()
         self._turn = threading.Lock()
 
-    def run(self, query: Query, release: Release, *, clock: Callable[[], float]) -> RawAggregate:
-        """Answer the query. ``clock`` counts seconds. Raises ``EngineError``."""
+    def run(
+        self,
+        query: Query,
+        release: Release,
+        *,
+        clock: Callable[[], float],
+        stoppable: Callable[[Callable[[], None]], None] | None = None,
+    ) -> RawAggregate:
+        """Answer the query. ``clock`` counts seconds. Raises ``EngineError``.
+
+        ``stoppable`` is handed, once the run has its turn, what stops this run from another thread.
+        """
         started = clock()
         check(query, release)
         with self._session(release) as (opened, session):
+            if stoppable is not None:
+                stoppable(session.expire)
             planned = plan(query, _Hierarchy(opened, session))
             opened.database.require(tables_of(planned))
             for statement in (*cohort_statements(planned.cohort), index_statement()):
@@ -74,9 +86,7 @@ class DuckDbEngine:
             opened.database.require(tables_of(cohort))
             for statement in cohort_statements(cohort):
                 session.run(statement)
-            rows = session.rows(
-                Statement("SELECT person_id, start_date, end_date FROM cohort ORDER BY ALL")
-            )
+            rows = session.rows(Statement("SELECT person_id, start_date, end_date FROM cohort ORDER BY ALL"))
         return tuple((int(person), start, end) for person, start, end in rows)
 
     def close(self) -> None:
