@@ -9,9 +9,11 @@ from atoll_node.engine.events import events_sql
 from atoll_node.engine.plan import Cohort, DrugEraEnd, Events, FixedEnd, Order
 from atoll_node.engine.sql import Binder, Statement
 
-_COLUMNS = "person_id, record_id, start_date, end_date, visit_id, op_start, op_end"
-_TIES = "record_id, end_date, op_start, op_end, visit_id"
-"""Events of one day are ordered by these, so that an answer does not depend on chance."""
+_COLUMNS = "person_id, source, record_id, start_date, end_date, visit_id, op_start, op_end"
+_ENTRY_TIES = "record_id, source, op_start"
+_LATER_TIES = "visit_id NULLS FIRST, source, record_id, op_start"
+"""Order of events of one day, so that an answer does not depend on chance. ``source`` is the place in the
+criteria list. The published SQL orders entry events by date and key, later ones by date alone."""
 
 
 def cohort_statements(cohort: Cohort) -> tuple[Statement, ...]:
@@ -34,28 +36,28 @@ def _make(table: str, query: str, binder: Binder) -> Statement:
     return binder.statement(f"CREATE TEMP TABLE {table} AS {query}")
 
 
-def _limit(order: Order) -> str:
+def _limit(order: Order, ties: str = _LATER_TIES) -> str:
     if order == "all":
         return ""
     direction = "DESC" if order == "last" else "ASC"
-    return (
-        " QUALIFY row_number() OVER "
-        f"(PARTITION BY person_id ORDER BY start_date {direction}, {_TIES}) = 1"
-    )
+    return f" QUALIFY row_number() OVER (PARTITION BY person_id ORDER BY start_date {direction}, {ties}) = 1"
 
 
 def _entry(cohort: Cohort) -> Statement:
     binder = Binder()
-    sources = " UNION ALL ".join(f"({events_sql(events, binder)})" for events in cohort.entry)
+    sources = " UNION ALL ".join(
+        f"SELECT *, {number} AS source FROM ({events_sql(events, binder)})"
+        for number, events in enumerate(cohort.entry)
+    )
     observed = (
-        "SELECT e.person_id, e.record_id, e.start_date, e.end_date, e.visit_id, "
+        "SELECT e.person_id, e.source, e.record_id, e.start_date, e.end_date, e.visit_id, "
         "o.observation_period_start_date AS op_start, o.observation_period_end_date AS op_end "
         f"FROM ({sources}) e JOIN observation_period o ON o.person_id = e.person_id "
         "AND e.start_date >= o.observation_period_start_date AND e.start_date <= o.observation_period_end_date "
         f"WHERE o.observation_period_start_date + {binder.bind(cohort.prior_days)}::INTEGER <= e.start_date "
         f"AND e.start_date + {binder.bind(cohort.post_days)}::INTEGER <= o.observation_period_end_date"
     )
-    kept = f"SELECT {_COLUMNS} FROM ({observed}){_limit(cohort.entry_order)}"
+    kept = f"SELECT {_COLUMNS} FROM ({observed}){_limit(cohort.entry_order, _ENTRY_TIES)}"
     return _make("entry", f"SELECT row_number() OVER () AS event_id, * FROM ({kept})", binder)
 
 
@@ -158,9 +160,7 @@ def _collapsed(rows: str, pad: str) -> str:
         "max(end_date) OVER (PARTITION BY person_id ORDER BY start_date, end_date "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     )
-    marked = (
-        f"SELECT *, CASE WHEN start_date <= {reached} + {pad}::INTEGER THEN 0 ELSE 1 END AS opens FROM ({rows})"
-    )
+    marked = f"SELECT *, CASE WHEN start_date <= {reached} + {pad}::INTEGER THEN 0 ELSE 1 END AS opens FROM ({rows})"
     numbered = (
         "SELECT *, sum(opens) OVER (PARTITION BY person_id ORDER BY start_date, end_date "
         f"ROWS UNBOUNDED PRECEDING) AS island FROM ({marked})"

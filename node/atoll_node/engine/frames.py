@@ -63,7 +63,9 @@ def survival_statement(plan: SurvivalPlan) -> Statement:
     joins = [_observed_join()]
     days = []
     for number, outcome in enumerate(plan.outcomes):
-        joins.append(f"LEFT JOIN ({_outcome(outcome, binder)}) t{number} ON t{number}.person_id = i.person_id")
+        joins.append(
+            f"LEFT JOIN ({_outcome(outcome, binder)}) t{number} ON t{number}.person_id = i.person_id"
+        )
         days.append(f"t{number}.day")
     first = days[0] if len(days) == 1 else f"least({', '.join(days)})"
     event = f"coalesce({first} <= {last}, FALSE)"

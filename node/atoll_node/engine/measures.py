@@ -147,9 +147,7 @@ class _Sums:
     squares: Fraction = Fraction(0)
 
 
-def _number(
-    column: NumberColumn, value: str, by: LevelColumn | None, group: str, session: Runs
-) -> RawNumber:
+def _number(column: NumberColumn, value: str, by: LevelColumn | None, group: str, session: Runs) -> RawNumber:
     """Sum exactly, in whole units of a power of two, so that the order of addition cannot matter."""
     levels = [TOTAL] if by is None else [TOTAL, *by.labels]
     level = "0" if by is None else f"{group} + 1"

@@ -156,7 +156,7 @@ def _ids(concepts: Sequence[Concept]) -> tuple[int, ...]:
 
 
 def _condition(group: Group, sets: Sets) -> Condition:
-    members = (
+    members: tuple[Counted | Person | Condition, ...] = (
         *(_counted(item, sets) for item in group.criteria_list),
         *(_person(item) for item in group.demographic_criteria_list),
         *(_condition(item, sets) for item in group.groups),
@@ -277,5 +277,3 @@ def _recorded(definition: NumberValue | CategoryValue | Presence, vocabulary: Vo
         end=definition.window.end,
         latest=getattr(definition, "take", "latest") == "latest",
     )
-
-
