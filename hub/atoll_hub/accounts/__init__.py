@@ -1,0 +1,1 @@
+"""Know the people of the consortium, their roles and their tokens."""

@@ -1,0 +1,1 @@
+"""Hold what the sites say they offer, and search it."""

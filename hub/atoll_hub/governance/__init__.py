@@ -1,0 +1,1 @@
+"""Hold projects, and the permits as the sites state them."""
