@@ -1,4 +1,4 @@
-"""Tell the story: on a terminal with colours and live tables, in a pipe as plain text, or as one JSON document."""
+"""Tell the story: on a terminal with live tables, in a pipe as plain text, or as one JSON document."""
 
 import json
 import sys
@@ -76,7 +76,9 @@ class Terminal:
 
     def failed(self, cause: str, fix: str) -> None:
         """Print cause and fix."""
-        self._console.print(Panel(f"{cause}\n[bold]to mend it:[/] {fix}", title="the demo stops", border_style="red"))
+        self._console.print(
+            Panel(f"{cause}\n[bold]to mend it:[/] {fix}", title="the demo stops", border_style="red")
+        )
 
     def close(self) -> None:
         """Nothing is left to print."""
@@ -92,7 +94,9 @@ class _LiveBoard:
 
     def __enter__(self) -> Board:
         if self._console.is_terminal:
-            self._live = Live(_table(self._title, self._columns, []), console=self._console, refresh_per_second=12)
+            self._live = Live(
+                _table(self._title, self._columns, []), console=self._console, refresh_per_second=12
+            )
             self._live.__enter__()
         return self
 
@@ -134,6 +138,7 @@ class Document:
 
     def board(self, title: str, columns: Row) -> AbstractContextManager[Board]:
         """Boards are for people."""
+        del title, columns
         return nullcontext(_Silent())
 
     def facts(self, key: str, value: Any) -> None:
