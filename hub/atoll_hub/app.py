@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -28,11 +30,7 @@ from atoll_hub.queries import api as queries_api
 from atoll_hub.queries import node_api
 from atoll_hub.wire import wire_json
 from atoll_hub.wiring import Hub
-from atoll_schemas.catalog import CatalogPush
-from atoll_schemas.people import NewInvitation, NewPerson, ProjectApplication
 from atoll_schemas.problems import Problem
-from atoll_schemas.protocol import Answer, Enrolment, PermitStatement, Poll, Progress
-from atoll_schemas.query import Submission
 
 ROUTERS = (
     health_router,
@@ -46,8 +44,6 @@ ROUTERS = (
 SWEEP_SECONDS = 0.5
 FORGET_EVERY_SWEEPS = 120
 _TITLES = {404: ("route.unknown", "Not found"), 405: ("method.unknown", "The method is not known here")}
-_BODIES = (NewPerson, NewInvitation, Enrolment, CatalogPush, ProjectApplication, PermitStatement)
-_LIVELY_BODIES = (Submission, Poll, Progress, Answer)
 _log = logging.getLogger("atoll_hub")
 
 
@@ -86,8 +82,10 @@ def routed_app(hub: Hub) -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
     )
-    for body in (*_BODIES, *_LIVELY_BODIES):
-        body.model_rebuild()
+    # FastAPI silences this where it builds a body's model; our contracts are built later, at first use.
+    warnings.filterwarnings(
+        "ignore", message="The 'alias' attribute", category=UnsupportedFieldAttributeWarning
+    )
     for router in ROUTERS:
         app.include_router(router)
     for route, access in accesses():
