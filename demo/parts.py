@@ -110,6 +110,10 @@ class Federation:
     url: str
     hospitals: list[Hospital]
 
+    def programs(self) -> list[tuple[str, Program]]:
+        """Name every part."""
+        return [("hub", self.hub), *((hospital.site, hospital.node) for hospital in self.hospitals)]
+
     def stop(self) -> None:
         """Stop every process, nodes first."""
         for hospital in self.hospitals:

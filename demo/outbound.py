@@ -1,0 +1,79 @@
+"""Count what left the hospitals, and search every byte of it for anything of a patient."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from demo.parts import Hospital
+
+EVERYTHING = "1000000"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What left: per site and reason, and what the search found."""
+
+    totals: tuple[tuple[str, str, int, int], ...]
+    """Site, reason, messages, bytes."""
+    rows: int
+    """Messages in which a medical record number, name or pseudonym of a patient stands."""
+    searched: int
+
+    @property
+    def messages(self) -> int:
+        """All messages."""
+        return sum(total[2] for total in self.totals)
+
+    @property
+    def bytes(self) -> int:
+        """All bytes."""
+        return sum(total[3] for total in self.totals)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Return rows for the screen."""
+        return [(site, why, f"{count:,}", f"{size / 1000:,.1f}") for site, why, count, size in self.totals]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the figures."""
+        by_reason = [
+            {"site": site, "why": why, "messages": count, "bytes": size}
+            for site, why, count, size in self.totals
+        ]
+        return {
+            "messages": self.messages, "bytes": self.bytes, "patient_rows": self.rows,
+            "values_searched_for": self.searched, "by_reason": by_reason,
+        }  # fmt: skip
+
+
+def left_the_hospitals(hospitals: list[Hospital], *, search: bool = True) -> Left:
+    """Ask each node for its outbound messages and search them."""
+    totals: list[tuple[str, str, int, int]] = []
+    found = searched = 0
+    for hospital in hospitals:
+        report = hospital.node.call("outbound", "--polls", "--last", EVERYTHING)
+        totals += [(hospital.site, t["why"], t["messages"], t["bytes"]) for t in report["totals"]]
+        if search:
+            secrets = set(identifiers(hospital))
+            searched += len(secrets)
+            found += sum(any(s in message["content"] for s in secrets) for message in report["messages"])
+    return Left(tuple(totals), found, searched)
+
+
+def identifiers(hospital: Hospital) -> Iterator[str]:
+    """Yield every medical record number and full name in the hospital's files."""
+    for file in sorted(hospital.files.rglob("patient.csv")):
+        content = file.read_bytes()
+        text = content.decode("utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else _encoding(content))
+        delimiter = next(sign for sign in (";", "\t", ",") if sign in text.splitlines()[0])
+        for row in csv.DictReader(text.splitlines(), delimiter=delimiter):
+            yield row["mrn"]
+            yield f"{row['given_name']} {row['family_name']}"
+
+
+def _encoding(content: bytes) -> str:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
