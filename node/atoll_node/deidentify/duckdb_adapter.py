@@ -31,6 +31,7 @@ from atoll_node.errors import LakeError
 from atoll_node.staging import Staged, StagedTable
 from atoll_schemas.tables import Content, Table, table
 
+Connection = duckdb.DuckDBPyConnection
 ROWS_PER_GROUP = 122_880
 BYTES_PER_FILE = 256 * 1024 * 1024
 
@@ -252,3 +253,19 @@ def _shift_function(pseudonyms: Pseudonyms, days: int) -> Callable[[pa.Array], p
         )
 
     return date_shift
+
+
+def open_connection(scratch: Path, *, memory: str = "1200MB", threads: int = 2) -> duckdb.DuckDBPyConnection:
+    """Return a connection for one batch: bounded memory, spill below ``scratch``, nothing fetched."""
+    spill = scratch / "spill"
+    spill.mkdir(parents=True, exist_ok=True)
+    return duckdb.connect(
+        config={
+            "memory_limit": memory,
+            "threads": threads,
+            "temp_directory": str(spill),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )

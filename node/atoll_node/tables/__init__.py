@@ -1,0 +1,1 @@
+"""Keep a dataset's tables as Delta tables in a folder or in S3."""

@@ -1,0 +1,139 @@
+"""Commit Parquet files to a Delta table: one transaction per batch, so that a replay changes nothing."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from atoll_node.errors import LakeError
+from atoll_node.release import PinnedFile, PinnedTable
+from atoll_node.tables.places import Places
+from atoll_schemas.tables import Table
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A Parquet file that already lies below the table's root."""
+
+    path: str
+    bytes: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A Delta application transaction: who wrote, and a number for what."""
+
+    application: str
+    version: int
+
+
+class LakeTable:
+    """One Delta table of a dataset. Only the dataset's one writer commits."""
+
+    def __init__(self, places: Places, dataset: str, spec: Table) -> None:
+        self.spec = spec
+        self.uri = places.table(dataset, spec.name)
+        self._options = places.storage_options()
+        self._table = self._opened()
+
+    @property
+    def next_version(self) -> int:
+        """Return the version that the next commit makes."""
+        return 0 if self._table is None else self._table.version() + 1
+
+    @property
+    def exists(self) -> bool:
+        """Whether the table was ever written."""
+        return self._table is not None
+
+    def has(self, mark: Mark) -> bool:
+        """Whether the last transaction of the mark's application is this one."""
+        if self._table is None:
+            return False
+        return bool(self._table.transaction_version(mark.application) == mark.version)
+
+    def replace(self, files: Iterable[NewFile], marks: Iterable[Mark], *, written_at: int) -> int:
+        """Make ``files`` the table's whole content, in one commit that carries ``marks``; return its version.
+
+        ``written_at`` is the commit's time in milliseconds since 1970.
+        """
+        adds = [_add(file, written_at) for file in files]
+        transactions = [Transaction(mark.application, mark.version) for mark in marks]
+        properties = CommitProperties(app_transactions=transactions)
+        try:
+            if self._table is None:
+                create_table_with_add_actions(
+                    self.uri,
+                    schema_of(self.spec),
+                    adds,
+                    storage_options=self._options,
+                    commit_properties=properties,
+                )
+            else:
+                self._table.create_write_transaction(
+                    [*adds], mode="overwrite", schema=schema_of(self.spec), commit_properties=properties
+                )
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                "lake.commit",
+                f"a commit to the table {self.spec.name} failed",
+                "see that the store can be written and has room, then run: atoll-node ingest",
+            ) from error
+        self._table = self._opened()
+        return self.next_version - 1
+
+    def pinned(self) -> PinnedTable | None:
+        """Return the table's newest version and its live files; ``None`` when it was never written."""
+        if self._table is None:
+            return None
+        actions = pa.table(self._table.get_add_actions(flatten=True)).to_pydict()
+        files = tuple(
+            PinnedFile(path=path, bytes=size, rows=rows)
+            for path, size, rows in sorted(
+                zip(actions["path"], actions["size_bytes"], actions["num_records"], strict=True)
+            )
+        )
+        return PinnedTable(
+            name=self.spec.name,
+            uri=self.uri,
+            version=self._table.version(),
+            rows=sum(file.rows for file in files),
+            files=files,
+        )
+
+    def _opened(self) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri, storage_options=self._options)
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                "lake.unreachable",
+                f"the table {self.spec.name} cannot be opened",
+                "see that the store answers and that its keys are right",
+            ) from error
+
+
+def schema_of(spec: Table) -> Schema:
+    """Return the Delta schema of a table: every field of the spec, in its order, nullable."""
+    fields: list[Mapping[str, object]] = [
+        {"name": field.name, "type": field.datatype.delta, "nullable": True, "metadata": {}}
+        for field in spec.fields
+    ]
+    return Schema.from_json(json.dumps({"type": "struct", "fields": fields}))
+
+
+def local_root(uri: str) -> Path | None:
+    """Return the folder of a table that lies in one, else ``None``."""
+    return None if uri.startswith("s3://") else Path(uri)
+
+
+def _add(file: NewFile, written_at: int) -> AddAction:
+    # Only the row count: minima and maxima of columns have no reader here, and would be more to guard.
+    return AddAction(file.path, file.bytes, {}, written_at, True, json.dumps({"numRecords": file.rows}))

@@ -1,0 +1,57 @@
+"""Put and get the files of tables that lie in S3."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException
+
+from atoll_node.errors import LakeError
+from atoll_node.settings import S3Store
+from atoll_node.tables.places import S3Keys
+
+
+class Bucket:
+    """The node's bucket."""
+
+    def __init__(self, store: S3Store, keys: S3Keys) -> None:
+        address = urlsplit(store.endpoint)
+        pool = urllib3.PoolManager(ca_certs=str(store.ca_file)) if store.ca_file else None
+        self._client = Minio(
+            address.netloc,
+            access_key=keys.access,
+            secret_key=keys.secret,
+            secure=address.scheme == "https",
+            region=store.region,
+            http_client=pool,
+        )
+
+    def put(self, file: Path, uri: str) -> None:
+        """Upload a file to an ``s3://bucket/key`` URI."""
+        bucket, key = _split(uri)
+        try:
+            self._client.fput_object(bucket, key, str(file))
+        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _failed("written") from error
+
+    def get(self, uri: str, file: Path) -> None:
+        """Download an ``s3://bucket/key`` URI to a file."""
+        bucket, key = _split(uri)
+        try:
+            self._client.fget_object(bucket, key, str(file))
+        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _failed("read") from error
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def _failed(verb: str) -> LakeError:
+    return LakeError(
+        "store.failed",
+        f"a file of the store could not be {verb}",
+        "see that the store answers, that the bucket exists and that its keys are right",
+    )

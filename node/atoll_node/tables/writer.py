@@ -1,0 +1,115 @@
+"""Write a dataset's tables as its one writer: files first, then the commit that makes them the table."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from atoll_node.errors import LakeError
+from atoll_node.release import PinnedTable
+from atoll_node.tables.delta_adapter import LakeTable, Mark, NewFile, local_root
+from atoll_node.tables.places import Places
+from atoll_node.tables.s3_adapter import Bucket
+from atoll_schemas.tables import Table, core_1
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A Parquet file on this machine's disk."""
+
+    path: Path
+    bytes: int
+    rows: int
+
+
+WriteRows = Callable[[Path, str], Iterable[LocalFile]]
+"""Writes a table's rows as Parquet files below a folder, named after a stem."""
+
+
+@contextmanager
+def sole_writer(lock: Path) -> Iterator[None]:
+    """Hold the dataset's lock; refuse when another process does. The lock dies with its process."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LakeError(
+                "lake.writer",
+                "another process writes this dataset",
+                f"wait for process {_holder(lock)}, then run: atoll-node ingest",
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _holder(lock: Path) -> str:
+    return lock.read_text(encoding="ascii", errors="replace").strip() or "unknown"
+
+
+class Lake:
+    """The tables of one dataset."""
+
+    def __init__(self, places: Places, dataset: str, scratch: Path) -> None:
+        self._places = places
+        self._dataset = dataset
+        self._scratch = scratch
+
+    def table(self, spec: Table) -> LakeTable:
+        """Open a table as it is now."""
+        return LakeTable(self._places, self._dataset, spec)
+
+    def replace(
+        self, table: LakeTable, write: WriteRows, marks: Iterable[Mark], *, content: int, written_at: int
+    ) -> PinnedTable:
+        """Write new files and make them the table. The files of older versions stay for their releases.
+
+        The stem names the version that the commit makes and the keyed number of its content: files of an
+        attempt that died belong to no version and are written over, and a path tells content from content.
+        """
+        stem = f"v{table.next_version:08d}-{content:016x}"
+        root = local_root(table.uri)
+        written = tuple(write(root or self._scratch / "out" / table.spec.name, stem))
+        if root is None:
+            self._upload(table.uri, written)
+        files = [NewFile(file.path.name, file.bytes, file.rows) for file in written]
+        table.replace(files, marks, written_at=written_at)
+        pinned = table.pinned()
+        if pinned is None:
+            raise LakeError("lake.commit", f"the table {table.spec.name} did not keep its commit")
+        return pinned
+
+    def files(self, pinned: PinnedTable) -> tuple[Path, ...]:
+        """Return the pinned files as files of this machine, fetched when they lie in S3."""
+        if local_root(pinned.uri) is not None:
+            return tuple(Path(path) for path in pinned.paths())
+        folder = self._scratch / "in" / pinned.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return tuple(self._fetched(path, folder) for path in pinned.paths())
+
+    def pinned(self) -> tuple[PinnedTable, ...]:
+        """Return every table that exists, at its newest version, in the model's order."""
+        found = (self.table(spec).pinned() for spec in core_1().tables)
+        return tuple(table for table in found if table is not None)
+
+    def _fetched(self, uri: str, folder: Path) -> Path:
+        target = folder / uri.rpartition("/")[2]
+        self._bucket().get(uri, target)
+        return target
+
+    def _upload(self, uri: str, files: Iterable[LocalFile]) -> None:
+        bucket = self._bucket()
+        for file in files:
+            bucket.put(file.path, f"{uri}/{file.path.name}")
+            file.path.unlink()
+
+    def _bucket(self) -> Bucket:
+        if self._places.s3 is None or self._places.keys is None:
+            raise LakeError("store.none", "this store is not in S3")
+        return Bucket(self._places.s3, self._places.keys)
