@@ -53,7 +53,7 @@ def _entry(cohort: Cohort) -> Statement:
         "SELECT e.person_id, e.source, e.record_id, e.start_date, e.end_date, e.visit_id, "
         "o.observation_period_start_date AS op_start, o.observation_period_end_date AS op_end "
         f"FROM ({sources}) e JOIN observation_period o ON o.person_id = e.person_id "
-        "AND e.start_date >= o.observation_period_start_date AND e.start_date <= o.observation_period_end_date "
+        "AND e.start_date BETWEEN o.observation_period_start_date AND o.observation_period_end_date "
         f"WHERE o.observation_period_start_date + {binder.bind(cohort.prior_days)}::INTEGER <= e.start_date "
         f"AND e.start_date + {binder.bind(cohort.post_days)}::INTEGER <= o.observation_period_end_date"
     )
@@ -160,7 +160,8 @@ def _collapsed(rows: str, pad: str) -> str:
         "max(end_date) OVER (PARTITION BY person_id ORDER BY start_date, end_date "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     )
-    marked = f"SELECT *, CASE WHEN start_date <= {reached} + {pad}::INTEGER THEN 0 ELSE 1 END AS opens FROM ({rows})"
+    near = f"start_date <= {reached} + {pad}::INTEGER"
+    marked = f"SELECT *, CASE WHEN {near} THEN 0 ELSE 1 END AS opens FROM ({rows})"
     numbered = (
         "SELECT *, sum(opens) OVER (PARTITION BY person_id ORDER BY start_date, end_date "
         f"ROWS UNBOUNDED PRECEDING) AS island FROM ({marked})"

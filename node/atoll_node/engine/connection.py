@@ -7,8 +7,9 @@ value, so they never leave this module.
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field as declared
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from atoll_node.engine.sql import Statement, path_literal, quoted
 from atoll_node.errors import EngineError
 from atoll_node.release import PinnedTable, Release
 from atoll_node.settings import EngineSettings
-from atoll_schemas.tables import Table, core_1
+from atoll_schemas.tables import Field, Table, core_1
 
 Row = tuple[Any, ...]
 
@@ -32,19 +33,45 @@ class S3Access:
 
     endpoint: str
     """``host:port`` or an ``http(s)://`` URL."""
-    access_key: str = field(repr=False)
-    secret_key: str = field(repr=False)
+    access_key: str = declared(repr=False)
+    secret_key: str = declared(repr=False)
     region: str = "us-east-1"
     path_style: bool = True
     ca_file: Path | None = None
 
 
+class Stop:
+    """Says once, from any thread, why a run must end; the first reason counts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reason: EngineError | None = None
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+
+    def now(self, reason: EngineError) -> None:
+        """End the run that is under way, or that is about to begin."""
+        with self._lock:
+            self._reason = self._reason or reason
+            if self._cursor is not None:
+                self._cursor.interrupt()
+
+    def guard(self, cursor: duckdb.DuckDBPyConnection | None) -> None:
+        """Take the cursor to interrupt, or ``None`` when the run is over."""
+        with self._lock:
+            self._cursor = cursor
+
+    def check(self) -> None:
+        """Raise the reason, if there is one."""
+        if self._reason is not None:
+            raise self._reason
+
+
 class Session:
     """One run's cursor: temporary tables of its own, stopped when its time is over."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, stop: Stop) -> None:
         self._cursor = cursor
-        self._expired = threading.Event()
+        self._stop = stop
 
     def run(self, statement: Statement) -> None:
         """Run a statement for its effect."""
@@ -59,24 +86,18 @@ class Session:
         found: Mapping[str, NDArray[Any]] = self._execute(statement).fetchnumpy()
         return {name: np.ma.getdata(values) for name, values in found.items()}
 
-    def expire(self) -> None:
-        """Stop the run, from another thread; a run that is over by then stays as it is."""
-        self._expired.set()
-        with suppress(duckdb.ConnectionException):
-            self._cursor.interrupt()
-
     def _execute(self, statement: Statement) -> duckdb.DuckDBPyConnection:
-        if self._expired.is_set():
-            raise _too_slow()
+        self._stop.check()
         try:
             return self._cursor.execute(statement.text, statement.parameters)
         except duckdb.InterruptException:
-            raise _too_slow() from None
+            self._stop.check()
+            raise too_slow() from None
         except duckdb.Error as error:
             raise _explained(error) from None
 
 
-def _too_slow() -> EngineError:
+def too_slow() -> EngineError:
     return EngineError(
         "engine.time",
         "the query took longer than the node allows",
@@ -128,18 +149,18 @@ class ReleaseDatabase:
             self._views.add(name)
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Give a cursor whose temporary tables vanish at the end, and that stops when time is over."""
+    def session(self, stop: Stop) -> Iterator[Session]:
+        """Give a cursor whose temporary tables vanish at the end, and that ends when time is over."""
         cursor = self._database.cursor()
-        session = Session(cursor)
-        timer = threading.Timer(self._seconds, session.expire)
+        stop.guard(cursor)
+        timer = threading.Timer(self._seconds, stop.now, (too_slow(),))
         timer.daemon = True
         timer.start()
         try:
-            yield session
+            yield Session(cursor, stop)
         finally:
             timer.cancel()
-            timer.join()
+            stop.guard(None)
             cursor.close()
 
     def _view(self, table: Table) -> str:
@@ -151,7 +172,8 @@ class ReleaseDatabase:
             return f"CREATE VIEW {quoted(table.name)} AS SELECT {columns} WHERE FALSE"
         source = f"read_parquet({_paths(pinned)}, hive_partitioning = false)"
         described = self._database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-        return f"CREATE VIEW {quoted(table.name)} AS SELECT {_columns(table, dict(_named(described)))} FROM {source}"
+        columns = _columns(table, dict(_named(described)))
+        return f"CREATE VIEW {quoted(table.name)} AS SELECT {columns} FROM {source}"
 
 
 def _named(described: list[Row]) -> Iterator[tuple[str, str]]:
@@ -160,12 +182,15 @@ def _named(described: list[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _columns(table: Table, present: Mapping[str, str]) -> str:
-    return ", ".join(
-        quoted(item.name)
-        if present.get(item.name) == item.datatype.duckdb
-        else f"{quoted(item.name) if item.name in present else 'NULL'}::{item.datatype.duckdb} AS {quoted(item.name)}"
-        for item in table.fields
-    )
+    return ", ".join(_as_specified(item, present.get(item.name)) for item in table.fields)
+
+
+def _as_specified(item: Field, found: str | None) -> str:
+    """A column in the type of the data model; one that the files lack is NULL."""
+    name = quoted(item.name)
+    if found == item.datatype.duckdb:
+        return name
+    return f"{'NULL' if found is None else name}::{item.datatype.duckdb} AS {name}"
 
 
 def _paths(table: PinnedTable) -> str:

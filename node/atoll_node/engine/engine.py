@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from atoll_node.engine.checking import check
 from atoll_node.engine.cohorts import attrition_statement, cohort_statements
-from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session
+from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session, Stop
 from atoll_node.engine.frames import index_statement
 from atoll_node.engine.measures import frame_of, measure, members
-from atoll_node.engine.plan import Plan, TrialLevel
+from atoll_node.engine.plan import TrialLevel
 from atoll_node.engine.planning import plan, plan_cohort
 from atoll_node.engine.sql import Binder, Statement
 from atoll_node.errors import EngineError
@@ -52,13 +53,14 @@ class DuckDbEngine:
     ) -> RawAggregate:
         """Answer the query. ``clock`` counts seconds. Raises ``EngineError``.
 
-        ``stoppable`` is handed, once the run has its turn, what stops this run from another thread.
+        ``stoppable`` is handed what stops this run from another thread (``engine.stopped``).
         """
         started = clock()
+        stop = Stop()
+        if stoppable is not None:
+            stoppable(partial(stop.now, EngineError("engine.stopped", "the query was stopped")))
         check(query, release)
-        with self._session(release) as (opened, session):
-            if stoppable is not None:
-                stoppable(session.expire)
+        with self._session(release, stop) as (opened, session):
             planned = plan(query, _Hierarchy(opened, session))
             opened.database.require(tables_of(planned))
             for statement in (*cohort_statements(planned.cohort), index_statement()):
@@ -96,10 +98,12 @@ class DuckDbEngine:
                 self._open.popitem()[1].database.close()
 
     @contextmanager
-    def _session(self, release: Release) -> Iterator[tuple["_OpenRelease", Session]]:
+    def _session(
+        self, release: Release, stop: Stop | None = None
+    ) -> Iterator[tuple["_OpenRelease", Session]]:
         with self._turn:
             opened = self._opened(release)
-            with opened.database.session() as session:
+            with opened.database.session(stop or Stop()) as session:
                 yield opened, session
 
     def _opened(self, release: Release) -> "_OpenRelease":
@@ -183,6 +187,3 @@ def _own_tables(item: object) -> set[str]:
         return {"trial_subject"}
     domain = getattr(item, "domain", None)
     return {DOMAINS[domain].table} if domain is not None else set()
-
-
-__all__ = ["DuckDbEngine", "Plan", "S3Access", "tables_of"]

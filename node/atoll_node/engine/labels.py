@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 from atoll_schemas.canonical import canonical_json
@@ -54,14 +55,14 @@ def category_labels(definition: VariableDefinition) -> tuple[str, ...]:
 def bin_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
     """Return ``< 50``, ``[50, 65)``, ``>= 65``, ``other``, ``missing`` for the edges 50 and 65."""
     shown = [canonical_json(edge).decode() for edge in edges]
-    inner = (f"[{low}, {high})" for low, high in zip(shown, shown[1:], strict=False))
+    inner = (f"[{low}, {high})" for low, high in pairwise(shown))
     return (f"< {shown[0]}", *inner, f">= {shown[-1]}", OTHER, MISSING)
 
 
 def bin_ends(edges: tuple[float, ...]) -> tuple[tuple[float | None, float | None], ...]:
     """Return the ends of the bins, the open outer ones included; none without edges."""
     ends = (None, *edges, None)
-    return tuple(zip(ends, ends[1:], strict=False)) if edges else ()
+    return tuple(pairwise(ends)) if edges else ()
 
 
 def distinct_names(names: tuple[str, ...]) -> tuple[str, ...]:

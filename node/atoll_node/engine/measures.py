@@ -198,7 +198,8 @@ def _add_sums(groups: list[_Sums], value: str, level: str, largest: float, sessi
     unit = binder.bind(math.ldexp(1.0, exponent))
     rows = session.rows(
         binder.statement(
-            f"SELECT {level} AS level, sum(({value} * {unit})::HUGEINT), sum((abs({value}) * {unit})::HUGEINT) "
+            f"SELECT {level} AS level, sum(({value} * {unit})::HUGEINT), "
+            f"sum((abs({value}) * {unit})::HUGEINT) "
             f"FROM frame WHERE {value} IS NOT NULL GROUP BY ALL"
         )
     )

@@ -1,7 +1,7 @@
 """Hold a plan: a query resolved against one release, as frozen values that no engine's dialect enters.
 
-Domains are rows of ``atoll_schemas.tables.DOMAINS``; attributes are fields of those tables, or one of
-``start_date``, ``end_date``, ``length`` (days), and the person's ``age``, ``gender``, ``race``, ``ethnicity``.
+Domains are rows of ``atoll_schemas.tables.DOMAINS``; attributes are fields of those tables, or
+``start_date`` or ``end_date``, or the person's ``age``, ``gender``, ``race`` or ``ethnicity``.
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Bound:
-    """One side of a window: ``anchor`` date of the index event plus ``days``; ``None``: end of observation."""
+    """One side of a window: the index event's ``anchor`` and ``days``; ``None``: end of observation."""
 
     event: Literal["start_date", "end_date"]
     side: Literal[">=", "<="]

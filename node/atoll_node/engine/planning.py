@@ -210,7 +210,8 @@ def _end(strategy: EndStrategy | None, sets: Sets) -> FixedEnd | DrugEraEnd | No
     era = strategy.custom_era
     if era is None:
         return None
-    matches = (sets[era.drug_codeset_id],)
+    named = sets[era.drug_codeset_id]
+    matches = (named, CodeMatch(named.concept_ids, standard=False))
     return DrugEraEnd(matches, era.gap_days, era.offset, era.days_supply_override)
 
 
