@@ -9,13 +9,12 @@ import logging
 import re
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from atoll_node.audit import AuditLog, Decision
-from atoll_node.errors import NodeError, Refused
+from atoll_node.errors import EngineError, NodeError, Refused
 from atoll_node.permits import PermitStore, Pins, TaskStore, check_task, permitted
 from atoll_node.raw import RawAggregate
 from atoll_node.refusals import refusal
@@ -26,6 +25,7 @@ from atoll_schemas.results import ClearedResult
 
 log = logging.getLogger(__name__)
 
+_CANCELLED = "cancelled"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
 Outcome = ClearedResult | Refusal
 Clear = Callable[[RawAggregate, Query, Release], ClearedResult]
@@ -68,8 +68,8 @@ class Answers:
         self._audit = audit
         self._stages = stages
         self._clock = clock
-        self._runs: dict[str, Running] = {}
-        self._stopped: dict[str, str] = {}
+        self._runs: dict[str, Running | None] = {}
+        self._halted: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def answer(self, lease: Lease, on_stage: Callable[[Stage], None]) -> Outcome | None:
@@ -78,36 +78,44 @@ class Answers:
         try:
             task = check_task(lease.token, task_id=lease.task_id, pins=self._pins, now=self._clock())
             stored = self._tasks.outcome(task)
+            if stored is not None:
+                return stored
+            self._tasks.check_fence(task, lease.fence)
         except Refused as refused:
             return self._turned_away(lease, refused.code)
-        if stored is not None:
-            return stored
-        return self._answered(task, lease.fence, on_stage)
+        with self._lock:
+            self._runs[task.id] = None
+        try:
+            return self._answered(task, lease.fence, on_stage)
+        finally:
+            with self._lock:
+                self._runs.pop(task.id, None)
+                self._halted.pop(task.id, None)
 
     def cancel(self, task_id: str) -> None:
         """Stop a task; its lease stays unanswered."""
-        self._halt(task_id, "cancelled")
+        self._halt(task_id, _CANCELLED)
 
     def _answered(self, task: Task, fence: int, on_stage: Callable[[Stage], None]) -> Outcome | None:
+        outcome: Outcome
         try:
             self._permit(task)
             self._tasks.begin(task, fence, _accepted(task, fence))
-            outcome: Outcome = self._computed(task, on_stage)
+            outcome = self._computed(task, on_stage)
             self._permit(task)
         except NodeError as error:
             outcome = refusal(error.code)
-        except Exception as error:  # noqa: BLE001 - the gate's side of the boundary: any fault is a refusal
+        except Exception as error:  # noqa: BLE001 - whatever fails on the way out is a refusal
             log.error(
                 "task failed, nothing is released", extra={"task": task.id, "error": type(error).__name__}
             )
             outcome = refusal("node.failed")
-        match self._stopped.pop(task.id, None):
-            case "cancelled":
-                return None
-            case str(code):
-                outcome = refusal(code)
-            case None:
-                pass
+        halted = self._halted.get(task.id)
+        if halted == _CANCELLED:
+            self._audit.record(Decision("task.cancelled", "hub", task.id))
+            return None
+        if halted is not None:
+            outcome = refusal(halted)
         return self._tasks.finish(task, fence, outcome, _finished(task, outcome))
 
     def _computed(self, task: Task, on_stage: Callable[[Stage], None]) -> ClearedResult:
@@ -116,31 +124,31 @@ class Answers:
         if release is None:
             raise Refused("release.none", "the site has no release of the dataset")
         run = self._stages.new_run()
-        with self._lock:
-            self._runs[task.id] = run
         timer = threading.Timer(self._seconds_left(task), self._halt, (task.id, "engine.deadline"))
         timer.daemon = True
         timer.start()
         try:
+            with self._lock:
+                self._runs[task.id] = run
+                if task.id in self._halted:
+                    raise EngineError("engine.deadline", "the task was stopped before it ran")
             on_stage("running")
             raw = run.run(task.query, release)
             on_stage("clearing")
             return self._stages.clear(raw, task.query, release)
         finally:
             timer.cancel()
-            with self._lock:
-                self._runs.pop(task.id, None)
 
     def _permit(self, task: Task) -> None:
         permitted(self._permits.latest(task.permit_id), task, self._clock())
 
     def _halt(self, task_id: str, why: str) -> None:
         with self._lock:
-            run = self._runs.get(task_id)
-            if run is None:
+            if task_id not in self._runs:
                 return
-            self._stopped[task_id] = why
-        with suppress(NodeError):
+            self._halted.setdefault(task_id, why)
+            run = self._runs[task_id]
+        if run is not None:
             run.stop()
 
     def _seconds_left(self, task: Task) -> float:

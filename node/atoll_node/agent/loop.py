@@ -164,6 +164,8 @@ class Agent:
             self._take_application(delivery.request)
         else:
             log.info("task cancelled by the hub", extra={"task": delivery.task_id})
+            with self._lock:
+                self._leases.pop(delivery.task_id, None)
             self._answering.cancel(delivery.task_id)
 
     def _take_application(self, request: PermitRequest) -> None:
@@ -179,8 +181,10 @@ class Agent:
             self._workers.submit(self._work, lease.task_id)
 
     def _work(self, task_id: str) -> None:
+        lease = self._leases.get(task_id)
+        if lease is None:
+            return
         try:
-            lease = self._leases[task_id]
             outcome = self._answering.answer(lease, lambda stage: self._at_stage(task_id, stage))
             with self._lock:
                 self._stages.pop(task_id, None)
@@ -197,7 +201,10 @@ class Agent:
         """Send until the hub takes the answer or says that it is too late; the newest fence counts."""
         backoff = Backoff(self._random)
         while not self._stop.is_set():
-            current = answer.model_copy(update={"fence": self._leases[task_id].fence})
+            lease = self._leases.get(task_id)
+            if lease is None:
+                return
+            current = answer.model_copy(update={"fence": lease.fence})
             try:
                 reply = self._hub.call("answer to a task", f"/v1/node/tasks/{task_id}/answer", current)
                 replayed = read_reply(Accepted, reply).replayed
@@ -250,7 +257,11 @@ class Agent:
     def _send_stages(self, told: dict[str, Stage]) -> None:
         """Tell stages that last; a task that is over before the courier comes needs none."""
         with self._lock:
-            now = {task_id: (stage, self._leases[task_id].fence) for task_id, stage in self._stages.items()}
+            now = {
+                task_id: (stage, self._leases[task_id].fence)
+                for task_id, stage in self._stages.items()
+                if task_id in self._leases
+            }
         for task_id in told.keys() - now.keys():
             del told[task_id]
         for task_id, (stage, fence) in now.items():

@@ -37,6 +37,7 @@ Action = Literal[
     "task.accepted",
     "task.answered",
     "task.refused",
+    "task.cancelled",
 ]
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS audit (sequence INTEGER PRIMARY KEY, entry TEXT NOT NULL, seal TEXT NOT NULL)"

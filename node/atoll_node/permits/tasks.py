@@ -45,12 +45,19 @@ class TaskStore:
             raise Refused("task.replayed", "another task was already seen under this id")
         return _OUTCOME.validate_json(row["outcome"]) if row["outcome"] is not None else None
 
+    def check_fence(self, task: Task, fence: int) -> None:
+        """Refuse a lease that is older than one seen before."""
+        row = (
+            self._state.connection()
+            .execute("SELECT fence FROM task WHERE task_id = ?", (task.id,))
+            .fetchone()
+        )
+        if row is not None and fence < row["fence"]:
+            raise Refused("task.fenced", "the task was claimed again since this lease")
+
     def begin(self, task: Task, fence: int, record: Decision) -> None:
-        """Note that the task starts (again, after a crash) under ``fence``; an older fence is refused."""
+        """Note that the task starts (again, after a crash) under ``fence``."""
         with self._audit.recorded(record) as connection:
-            row = connection.execute("SELECT fence FROM task WHERE task_id = ?", (task.id,)).fetchone()
-            if row is not None and fence < row["fence"]:
-                raise Refused("task.fenced", "the task was claimed again since this lease")
             self._keep(connection, task, fence)
 
     def finish(self, task: Task, fence: int, outcome: Outcome, record: Decision) -> Outcome:
