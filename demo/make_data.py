@@ -36,11 +36,6 @@ DEFECTS = {
     ),
 }
 _FIRST_DAYS = {"colon": date(1984, 3, 1), "lung": date(1986, 1, 6)}
-_GIVEN = ("Ada", "Bruno", "Carla", "Dénes", "Edda", "Fynn", "Greta", "Henk", "Ines", "Jörg", "Klara", "Lukas",
-          "Mira", "Nils", "Olga", "Piet", "Quirin", "Rosa", "Söhnke", "Thea", "Ulla", "Viktor", "Wanda", "Zoë")  # fmt: skip
-_FAMILY = ("Ahlquist", "Birkmann", "Castell", "Dühring", "Eastwell", "Fjordmo", "Gröndahl", "Hollander",
-           "Ivarsen", "Jessup", "Kestrel", "Lindqvist", "Marchetti", "Norbury", "Oakhurst", "Pålsson",
-           "Quenby", "Rothmann", "Sandvik", "Tremaine", "Umland", "Vasterling", "Wexcombe", "Zimmerlin")  # fmt: skip
 Row = dict[str, str]
 Table = list[list[str]]
 
@@ -67,11 +62,21 @@ class Style:
 STYLES = {
     "north": Style(",", "utf-8", ".", "%Y-%m-%d", "M", "F", "yes", "no", lambda n: f"N-{n:06d}"),
     "harbour": Style(
-        ";", "cp1252", ",", "%d.%m.%Y", "männlich", "weiblich", "J", "N",
-        lambda n: f"HB/{84 + n % 5}/{n:05d}", energy=4.184,
+        ";",
+        "cp1252",
+        ",",
+        "%d.%m.%Y",
+        "männlich",
+        "weiblich",
+        "J",
+        "N",
+        lambda n: f"HB/{84 + n % 5}/{n:05d}",
+        energy=4.184,
     ),
-    "valley": Style("\t", "utf-8-sig", ".", "%m/%d/%Y", "1", "2", "1", "0", lambda n: f"{7_000_000 + n * 7}", True),
-}  # fmt: skip
+    "valley": Style(
+        "\t", "utf-8-sig", ".", "%m/%d/%Y", "1", "2", "1", "0", lambda n: f"{7_000_000 + n * 7}", packed=True
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,8 @@ def write_site_files(out: Path, seed: int) -> DemoSites:
     return DemoSites(out, sites, NOTES)
 
 
-def _rows(study: str) -> list[Row]:
-    with (DATA / f"{study}.csv").open(encoding="utf-8", newline="") as stream:
+def _rows(name: str) -> list[Row]:
+    with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -190,6 +195,7 @@ class _Export:
         self._style = style
         self._draw = draw
         self._first_day = first_day
+        self._names = _rows("invented_names")
         self._numbers = iter(draw.sample(range(1, 90_000), 20_000))
 
     def colon(self, rows: list[Row]) -> dict[str, Table]:
@@ -254,9 +260,9 @@ class _Export:
         return [*table, twice]
 
     def _patient(self) -> _Patient:
-        name = f"{self._draw.choice(_FAMILY)}, {self._draw.choice(_GIVEN)}"
+        family, given = self._draw.choice(self._names)["family"], self._draw.choice(self._names)["given"]
         day = self._first_day + timedelta(days=self._draw.randrange(1000))
-        return _Patient(self._style.record_number(next(self._numbers)), name, day)
+        return _Patient(self._style.record_number(next(self._numbers)), f"{family}, {given}", day)
 
     def _day(self, who: _Patient, days: int) -> str:
         return (who.randomised + timedelta(days=days)).strftime(self._style.date)
