@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from atoll_hub.accounts.service import Accounts
-from atoll_hub.audit.service import Journal
+from atoll_hub.audit.service import Clock, Journal
 from atoll_hub.audit.store import HeadFile
 from atoll_hub.catalog.service import Catalog
 from atoll_hub.database import Database, open_database
@@ -36,24 +36,29 @@ def open_hub(home: HubHome, address: str | None = None) -> Hub:
 
 
 def wire_hub(
-    settings: HubSettings, key: SigningKey, database: Database, head: HeadFile, address: str | None = None
+    settings: HubSettings,
+    key: SigningKey,
+    database: Database,
+    head: HeadFile,
+    address: str | None = None,
+    clock: Clock = utc_now,
 ) -> Hub:
     """Put the services together."""
     wakes = Wakes()
-    journal = Journal(database, head, utc_now)
-    governance = Governance(database, journal, utc_now, wakes.ring)
+    journal = Journal(database, head, clock)
+    governance = Governance(database, journal, clock, wakes.ring)
     lease = timedelta(seconds=settings.queries.lease_seconds)
     asking = Asking(settings.hub_id, key, settings.gate)
     return Hub(
         hub_id=settings.hub_id,
         database=database,
         journal=journal,
-        accounts=Accounts(database, journal, utc_now, secrets.token_bytes),
-        nodes=Nodes(database, journal, _identity(settings, key, address), utc_now, secrets.token_bytes),
+        accounts=Accounts(database, journal, clock, secrets.token_bytes),
+        nodes=Nodes(database, journal, _identity(settings, key, address), clock, secrets.token_bytes),
         catalog=Catalog(database, journal),
         governance=governance,
-        queries=Queries(database, journal, asking, utc_now, secrets.token_bytes, wakes.ring),
-        exchange=Exchange(database, journal, governance, utc_now, lease, wakes.ring),
+        queries=Queries(database, journal, asking, clock, secrets.token_bytes, wakes.ring),
+        exchange=Exchange(database, journal, governance, clock, lease, wakes.ring),
         wakes=wakes,
         new_trace_id=lambda: secrets.token_hex(8),
     )
