@@ -28,7 +28,7 @@ def unfolded(moment: datetime) -> datetime:
     return moment.replace(fold=0)
 
 
-IDS = st.integers(1, 6)
+IDS = st.integers(-3, 6)
 DATES = st.dates(date(1990, 1, 1), date(2027, 12, 31))
 VALUES = {
     Datatype.BIGINT: st.integers(-(2**40), 2**40),

@@ -1,29 +1,32 @@
 """Run the rules over a staged batch with DuckDB and write the rows that may be stored as Parquet.
 
-The key stays in this process's Python: SQL calls functions that hold it, so that it is in no statement.
+The key stays in Python: identifiers come out of DuckDB, and tables of their pseudonyms go back in, so that
+it is in no statement.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
-from duckdb.func import PythonUDFType
+from numpy.typing import NDArray
 
 from atoll_node.deidentify.policy import Policy
-from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms, kind_of
+from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms
 from atoll_node.deidentify.sql import (
     KEPT_KEYS,
     LEFT_OUT_KEYS,
+    OWN_KEYS,
     PERSONS,
+    block_of,
     files_sql,
-    function_of,
     key_map,
     left_out,
+    lookups,
     quoted,
-    references,
     relation,
     select,
 )
@@ -33,6 +36,7 @@ from atoll_schemas.tables import Content, Table, table
 
 Connection = duckdb.DuckDBPyConnection
 ROWS_PER_GROUP = 122_880
+BLOCKS_AT_ONCE = 250_000
 BYTES_PER_FILE = 256 * 1024 * 1024
 
 
@@ -67,10 +71,6 @@ class Deidentification:
 
     def prepare(self) -> None:
         """Find the batch's persons and references and give each its pseudonym; refuse a collision."""
-        days = self._policy.date_shift_days if self._policy.date_shift else 0
-        for kind in Kind:
-            self._register(function_of(kind), _pseudonym_function(self._pseudonyms, kind), "BIGINT")
-        self._register("date_shift", _shift_function(self._pseudonyms, days), "INTEGER")
         self._make_persons()
         self._make_key_maps()
         if self._opt_outs:
@@ -78,6 +78,7 @@ class Deidentification:
 
     def write(self, name: str, folder: Path, stem: str) -> tuple[WrittenFile, ...]:
         """Write a table's rows below ``folder`` as ``stem-0.parquet``, …; at least one file, be it empty."""
+        self._make_own_keys(table(name), self._files(name))
         rows = select(table(name), self._files(name), self._policy, opted_out=bool(self._opt_outs))
         folder.mkdir(parents=True, exist_ok=True)
         target = str(folder).replace("'", "''")
@@ -113,25 +114,40 @@ class Deidentification:
         )
         return f"duckdb {duckdb.__version__}|" + "|".join(str(value) for value in rows[0])
 
-    def _register(self, name: str, function: Callable[[pa.Array], pa.Array], result: str) -> None:
-        self._connection.create_function(name, function, ["BIGINT"], result, type=PythonUDFType.ARROW)
-
     def _make_persons(self) -> None:
         self._connection.execute("CREATE OR REPLACE TEMP TABLE atoll_opt_outs (source BIGINT)")
         if self._opt_outs:
             listed = pa.table({"source": pa.array(sorted(self._opt_outs), pa.int64())})
-            self._connection.register("atoll_opt_out_list", listed)
+            self._register("atoll_opt_out_list", listed)
             self._run("INSERT INTO atoll_opt_outs SELECT source FROM atoll_opt_out_list")
             self._connection.unregister("atoll_opt_out_list")
         found = " UNION ALL ".join(self._last_dates()) or "SELECT NULL::BIGINT AS source, NULL::DATE AS last"
         self._run(
-            f"CREATE OR REPLACE TEMP TABLE {PERSONS} AS"
-            f" SELECT source, {function_of(Kind.PERSON)}(source) AS pseudonym, date_shift(source) AS shift,"
-            f" source IN (SELECT source FROM atoll_opt_outs) AS opted_out, last_date"
-            f" FROM (SELECT source, max(last) AS last_date FROM ({found}) WHERE source IS NOT NULL"
-            f" GROUP BY source ORDER BY source)"
+            f"CREATE OR REPLACE TEMP TABLE atoll_last_dates AS SELECT source, max(last) AS last_date"
+            f" FROM ({found}) WHERE source IS NOT NULL GROUP BY source ORDER BY source"
         )
-        self._refuse_duplicates(PERSONS)
+        self._register("atoll_persons_keyed", self._keyed_persons())
+        self._run(
+            f"CREATE OR REPLACE TEMP TABLE {PERSONS} AS"
+            f" SELECT source, pseudonym, shift, source IN (SELECT source FROM atoll_opt_outs) AS opted_out,"
+            f" last_date FROM atoll_persons_keyed JOIN atoll_last_dates USING (source)"
+        )
+        self._connection.unregister("atoll_persons_keyed")
+        if self._number(f"SELECT count(*) - count(DISTINCT pseudonym) FROM {PERSONS}"):
+            raise _collision()
+
+    def _keyed_persons(self) -> pa.Table:
+        days = self._policy.date_shift_days if self._policy.date_shift else 0
+        persons = [int(str(row[0])) for row in self._rows("SELECT source FROM atoll_last_dates")]
+        keyed = self._pseudonyms
+        columns = {
+            "source": pa.array(persons, pa.int64()),
+            "pseudonym": pa.array([keyed.of(Kind.PERSON, person) for person in persons], pa.int64()),
+            "shift": pa.array(
+                [keyed.date_shift(person, days) if days else 0 for person in persons], pa.int32()
+            ),
+        }
+        return pa.table(columns)
 
     def _last_dates(self) -> Iterable[str]:
         for spec, files in self._tables():
@@ -151,19 +167,38 @@ class Deidentification:
 
     def _make_key_maps(self) -> None:
         for kind in Kind:
-            found = [
-                f"SELECT DISTINCT {quoted(field.name)} AS source FROM {files_sql(files)}"
-                for spec, files in self._tables()
-                for field in references(spec)
-                if kind_of(spec, field) is kind
-            ]
-            union = " UNION ".join(found) or "SELECT NULL::BIGINT AS source"
-            self._run(
-                f"CREATE OR REPLACE TEMP TABLE {key_map(kind)} AS"
-                f" SELECT source, {function_of(kind)}(source) AS pseudonym"
-                f" FROM (SELECT source FROM ({union}) WHERE source IS NOT NULL ORDER BY source)"
+            self._make_map(
+                key_map(kind),
+                kind,
+                (
+                    f"SELECT DISTINCT {block_of(lookup.field)} AS block FROM {files_sql(files)} AS s"
+                    for spec, files in self._tables()
+                    for lookup in lookups(spec)
+                    if lookup.kind is kind and not lookup.own
+                ),
             )
-            self._refuse_duplicates(key_map(kind))
+
+    def _make_own_keys(self, spec: Table, files: tuple[Path, ...]) -> None:
+        for lookup in lookups(spec):
+            if lookup.own:
+                blocks = f"SELECT DISTINCT {block_of(lookup.field)} AS block FROM {files_sql(files)} AS s"
+                self._make_map(OWN_KEYS, lookup.kind, (blocks,))
+
+    def _make_map(self, name: str, kind: Kind, found: Iterable[str]) -> None:
+        """Make the key map of the blocks that the queries find."""
+        words = ", ".join(f"w{word} BIGINT" for word in range(4))
+        self._run(f"CREATE OR REPLACE TEMP TABLE {name} (block BIGINT, {words})")
+        union = " UNION ".join(found)
+        if not union:
+            return
+        blocks = self._blocks(f"SELECT block FROM ({union}) WHERE block IS NOT NULL ORDER BY block")
+        for start in range(0, len(blocks), BLOCKS_AT_ONCE):
+            part = blocks[start : start + BLOCKS_AT_ONCE]
+            pseudonyms = self._pseudonyms.of_blocks(kind, part)
+            columns = {"block": part} | {f"w{word}": pseudonyms[:, word] for word in range(4)}
+            self._register("atoll_keyed", pa.table(columns))
+            self._run(f"INSERT INTO {name} SELECT * FROM atoll_keyed")
+            self._connection.unregister("atoll_keyed")
 
     def _make_owner_keys(self) -> None:
         owned = [
@@ -197,15 +232,21 @@ class Deidentification:
         if found:
             raise _collision()
 
-    def _refuse_duplicates(self, name: str) -> None:
-        if self._number(f"SELECT count(*) - count(DISTINCT pseudonym) FROM {name}"):
-            raise _collision()
-
     def _tables(self) -> Iterable[tuple[Table, tuple[Path, ...]]]:
         return ((table(name), item.files) for name, item in self._staged.items() if item.files)
 
     def _files(self, name: str) -> tuple[Path, ...]:
         return self._staged[name].files
+
+    def _register(self, name: str, rows: pa.Table) -> None:
+        self._connection.register(name, rows)
+
+    def _blocks(self, statement: str) -> NDArray[np.int64]:
+        try:
+            found: NDArray[np.int64] = self._connection.execute(statement).fetchnumpy()["block"]
+        except duckdb.Error as error:
+            raise _failed(error) from None
+        return found
 
     def _run(self, statement: str) -> None:
         self._rows(statement)
@@ -217,13 +258,17 @@ class Deidentification:
         try:
             rows: list[tuple[object, ...]] = self._connection.execute(statement).fetchall()
         except duckdb.Error as error:
-            # DuckDB's message may quote a value of a record, so only its kind is told.
-            raise LakeError(
-                "deidentify.failed",
-                f"the batch could not be de-identified ({type(error).__name__})",
-                "see that the scratch folder has room, then run: atoll-node ingest",
-            ) from None
+            raise _failed(error) from None
         return rows
+
+
+def _failed(error: duckdb.Error) -> LakeError:
+    """Tell the kind of the error alone: DuckDB's message may quote a value of a record."""
+    return LakeError(
+        "deidentify.failed",
+        f"the batch could not be de-identified ({type(error).__name__})",
+        "see that the scratch folder has room, then run: atoll-node ingest",
+    )
 
 
 def _collision() -> LakeError:
@@ -236,23 +281,6 @@ def _collision() -> LakeError:
 
 def _written(row: tuple[object, ...]) -> WrittenFile:
     return WrittenFile(path=Path(str(row[0])), rows=int(str(row[1])), bytes=int(str(row[2])))
-
-
-def _pseudonym_function(pseudonyms: Pseudonyms, kind: Kind) -> Callable[[pa.Array], pa.Array]:
-    def pseudonym(numbers: pa.ChunkedArray) -> pa.Array:
-        return pa.array(pseudonyms.of_many(kind, numbers.to_numpy()))
-
-    return pseudonym
-
-
-def _shift_function(pseudonyms: Pseudonyms, days: int) -> Callable[[pa.Array], pa.Array]:
-    def date_shift(numbers: pa.ChunkedArray) -> pa.Array:
-        persons = numbers.to_pylist()
-        return pa.array(
-            [pseudonyms.date_shift(person, days) if days else 0 for person in persons], pa.int32()
-        )
-
-    return date_shift
 
 
 def open_connection(scratch: Path, *, memory: str = "1200MB", threads: int = 2) -> duckdb.DuckDBPyConnection:

@@ -70,13 +70,11 @@ class Pseudonyms:
         digest = self._digests(str(kind), (block,))
         return int.from_bytes(digest[8 * word : 8 * word + 8], "big") & int(_POSITIVE)
 
-    def of_many(self, kind: Kind, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the pseudonyms of many identifiers, in their order; equal to :meth:`of` for each."""
-        blocks, position = np.unique(numbers >> 2, return_inverse=True)
+    def of_blocks(self, kind: Kind, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the four pseudonyms of each block ``n div 4``, as an array of ``len(blocks)`` × 4."""
         digests = self._digests(str(kind), blocks.tolist())
-        words = np.frombuffer(digests, dtype=">u8").reshape(-1, _WORDS)
-        picked: NDArray[np.uint64] = words[position, numbers & 3].astype(np.uint64)
-        return (picked & _POSITIVE).astype(np.int64)
+        words = np.frombuffer(digests, dtype=">u8").reshape(-1, _WORDS).astype(np.uint64)
+        return (words & _POSITIVE).astype(np.int64)
 
     def date_shift(self, person: int, days: int) -> int:
         """Return the person's shift in days: in -days … days, never 0, the same for all of their dates."""

@@ -1,7 +1,8 @@
 """Compile the rules into one SELECT per table. Text only: nothing here runs it, and no key is in it.
 
-The SELECT reads the staged rows as ``s``, the person of a row as ``p`` and one key map per reference as
-``k0``, ``k1``, …; ``duckdb_adapter`` makes these relations and the functions ``pseudonym_…``.
+The SELECT reads the staged rows as ``s``, the person of a row as ``p`` and one key map per identifier as
+``k0``, ``k1``, …; ``duckdb_adapter`` makes these relations. A key map holds, by block ``n div 4``, the
+pseudonyms of the block's four numbers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,9 @@ from atoll_schemas.tables import Content, Datatype, Field, Table
 
 PERSONS = "atoll_persons"
 """source, pseudonym, shift, opted_out, last_date: one row per person of the batch."""
+OWN_KEYS = "atoll_own_keys"
+"""The key map of the table in work."""
+FACT_KINDS = (Kind.PERSON, Kind.CARE_SITE, Kind.RECORD)
 KEPT_KEYS = "atoll_kept_keys"
 """Keys of rows of persons that stay, by table: how a linked row finds whether its owner stays."""
 LEFT_OUT_KEYS = "atoll_left_out_keys"
@@ -47,19 +51,61 @@ def key_map(kind: Kind) -> str:
     return f"atoll_keys_{kind}"
 
 
-def function_of(kind: Kind) -> str:
-    """Return the SQL function that gives pseudonyms of one kind."""
-    return f"pseudonym_{kind}"
+@dataclass(frozen=True)
+class Lookup:
+    """One identifier field of a table and the map that translates it."""
+
+    field: Field
+    kind: Kind
+    alias: str
+    own: bool = False
+    """The row's own key, whose map is made for the table alone."""
+
+    @property
+    def map(self) -> str:
+        """Return the map's relation."""
+        return OWN_KEYS if self.own else key_map(self.kind)
+
+    @property
+    def pseudonym(self) -> str:
+        """Return the expression of the pseudonym."""
+        words = " ".join(f"WHEN {word} THEN {self.alias}.w{word}" for word in range(4))
+        return f"CASE s.{quoted(self.field.name)} & 3 {words} END"
+
+    @property
+    def join(self) -> str:
+        """Return the join that finds the map's row."""
+        return f" LEFT JOIN {self.map} AS {self.alias} ON {self.alias}.block = {block_of(self.field)}"
+
+
+def block_of(field: Field, alias: str = "s") -> str:
+    """Return the expression of ``n div 4``, rounded down for negative numbers too."""
+    column = f"{alias}.{quoted(field.name)}"
+    return f"({column} - ({column} & 3)) // 4"
+
+
+def lookups(table: Table) -> tuple[Lookup, ...]:
+    """Return how each identifier of a table is translated; a fact's id has one lookup per kind it may be."""
+    wanted = (
+        (field, kind)
+        for field in table.fields
+        if field.content is Content.KEY
+        for kind in (FACT_KINDS if is_fact(table, field) else (kind_of(table, field),))
+    )
+    return tuple(
+        Lookup(field, kind, f"k{number}", own=field.primary_key and len(table.primary_key) == 1)
+        for number, (field, kind) in enumerate(wanted)
+    )
 
 
 @dataclass(frozen=True)
 class Place:
-    """A field in the SELECT under construction; ``join`` is the alias of its key map, if it has one."""
+    """A field in the SELECT under construction, with its lookups if it is an identifier."""
 
     table: Table
     field: Field
     policy: Policy
-    join: str | None
+    lookups: tuple[Lookup, ...]
 
     @property
     def column(self) -> str:
@@ -80,16 +126,14 @@ def _person(_: Place) -> str:
 
 
 def _row_key(place: Place) -> str:
-    if place.join:
-        return f"{place.join}.pseudonym"
-    if is_fact(place.table, place.field):
-        return (
-            f"CASE s.{quoted(domain_field(place.field))}"
-            f" WHEN {PERSON_DOMAIN} THEN {function_of(Kind.PERSON)}({place.column})"
-            f" WHEN {CARE_SITE_DOMAIN} THEN {function_of(Kind.CARE_SITE)}({place.column})"
-            f" ELSE {function_of(Kind.RECORD)}({place.column}) END"
-        )
-    return f"{function_of(kind_of(place.table, place.field))}({place.column})"
+    found = {lookup.kind: lookup.pseudonym for lookup in place.lookups}
+    if not is_fact(place.table, place.field):
+        return place.lookups[0].pseudonym
+    return (
+        f"CASE s.{quoted(domain_field(place.field))}"
+        f" WHEN {PERSON_DOMAIN} THEN {found[Kind.PERSON]}"
+        f" WHEN {CARE_SITE_DOMAIN} THEN {found[Kind.CARE_SITE]} ELSE {found[Kind.RECORD]} END"
+    )
 
 
 def _birth_year(place: Place) -> str:
@@ -138,24 +182,20 @@ COMPILED: Mapping[str, Callable[[Place], str]] = {
 """The SQL of each rule, by its name; a test compares the names with ``RULES``."""
 
 
-def references(table: Table) -> tuple[Field, ...]:
-    """Return the fields that refer to other rows of a known kind; the row's own key is not one."""
-    return tuple(
-        field
-        for field in table.fields
-        if field.content is Content.KEY and not field.primary_key and not is_fact(table, field)
-    )
-
-
 def select(table: Table, files: Sequence[Path], policy: Policy, *, opted_out: bool) -> str:
     """Return the SELECT of a table's de-identified rows; ``opted_out``: some persons are left out."""
-    joined = {field.name: f"k{number}" for number, field in enumerate(references(table))}
+    joined = lookups(table)
     columns = ", ".join(
-        f"{_compiled(Place(table, field, policy, joined.get(field.name)))} AS {quoted(field.name)}"
+        f"{_compiled(Place(table, field, policy, _of(field, joined)))} AS {quoted(field.name)}"
         for field in table.fields
     )
+    joins = "".join(lookup.join for lookup in joined)
     where = f" WHERE NOT {left_out(table)}" if opted_out else ""
-    return f"SELECT {columns} FROM {relation(table, files)}{_maps(table, joined)}{where}"
+    return f"SELECT {columns} FROM {relation(table, files)}{joins}{where}"
+
+
+def _of(field: Field, joined: Iterable[Lookup]) -> tuple[Lookup, ...]:
+    return tuple(lookup for lookup in joined if lookup.field is field)
 
 
 def _compiled(place: Place) -> str:
@@ -168,14 +208,6 @@ def relation(table: Table, files: Sequence[Path]) -> str:
     if person is None:
         return f"{files_sql(files)} AS s"
     return f"{files_sql(files)} AS s LEFT JOIN {PERSONS} AS p ON p.source = s.{quoted(person)}"
-
-
-def _maps(table: Table, joined: Mapping[str, str]) -> str:
-    return "".join(
-        f" LEFT JOIN {key_map(kind_of(table, field))} AS {joined[field.name]}"
-        f" ON {joined[field.name]}.source = s.{quoted(field.name)}"
-        for field in references(table)
-    )
 
 
 def left_out(table: Table) -> str:
