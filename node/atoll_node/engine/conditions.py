@@ -37,11 +37,11 @@ def _person_sql(person: Person, table: str, alias: str, binder: Binder) -> str:
 
 
 def _counted_sql(counted: Counted, table: str, alias: str, binder: Binder) -> str:
+    if counted.op == "at_least" and counted.count == 0:
+        return "TRUE"
     events = events_sql(counted.events, binder)
     on = " AND ".join(("a.person_id = x.person_id", *_placed(counted, binder)))
     found = f"SELECT x.event_id FROM {table} x JOIN ({events}) a ON {on}"
-    if counted.op == "at_least" and counted.count == 0:
-        return "TRUE"
     if counted.op == "at_least" and counted.count == 1 and counted.distinct is None:
         return f"({alias}.event_id IN ({found}))"
     number = "count(*)" if counted.distinct is None else f"count(DISTINCT a.{counted.distinct})"

@@ -14,7 +14,7 @@ from atoll_node.engine.cohorts import attrition_statement, cohort_statements
 from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session, Stop
 from atoll_node.engine.frames import index_statement
 from atoll_node.engine.measures import frame_of, measure, members
-from atoll_node.engine.plan import TrialLevel
+from atoll_node.engine.plan import DrugEraEnd, TrialLevel
 from atoll_node.engine.planning import plan, plan_cohort
 from atoll_node.engine.sql import Binder, Statement
 from atoll_node.errors import EngineError
@@ -185,5 +185,7 @@ def tables_of(planned: object) -> frozenset[str]:
 def _own_tables(item: object) -> set[str]:
     if isinstance(item, TrialLevel):
         return {"trial_subject"}
+    if isinstance(item, DrugEraEnd):
+        return {DOMAINS["drug"].table}
     domain = getattr(item, "domain", None)
     return {DOMAINS[domain].table} if domain is not None else set()
