@@ -127,19 +127,25 @@ def possible_values(
                 bounds[places[name]] = (low, high)
             else:
                 withheld[index, cell.levels] = places[name]
-        for levels, column in columns.items():
-            for place, level in enumerate(levels):
-                if level == "*":
-                    row = {column: -1.0}
-                    for part in table.dimensions[place].levels:
-                        at = columns[(*levels[:place], part, *levels[place + 1 :])]
-                        row[at] = row.get(at, 0.0) + 1.0
-                    sums.append(row)
+        sums += _sums_of(table, columns)
     matrix = np.zeros((len(sums), len(places)))
     for number, row in enumerate(sums):
         for column, weight in row.items():
             matrix[number, column] = weight
     return {cell: _range(column, matrix, bounds) for cell, column in withheld.items()}
+
+
+def _sums_of(table: CountTable, columns: Mapping[tuple[str, ...], int]) -> list[dict[int, float]]:
+    sums = []
+    for levels, column in columns.items():
+        for place, level in enumerate(levels):
+            if level == "*":
+                row = {column: -1.0}
+                for part in table.dimensions[place].levels:
+                    at = columns[(*levels[:place], part, *levels[place + 1 :])]
+                    row[at] = row.get(at, 0.0) + 1.0
+                sums.append(row)
+    return sums
 
 
 def _range(column: int, matrix: np.ndarray, bounds: list[tuple[float, float | None]]) -> int:

@@ -3,5 +3,6 @@
 from atoll_node.disclosure.gate import RULES, clear
 from atoll_node.disclosure.ledger import Ledger, Remembered
 from atoll_node.disclosure.ledger_store import LedgerStore
+from atoll_node.disclosure.parts import clear_parts
 
-__all__ = ["RULES", "Ledger", "LedgerStore", "Remembered", "clear"]
+__all__ = ["RULES", "Ledger", "LedgerStore", "Remembered", "clear", "clear_parts"]

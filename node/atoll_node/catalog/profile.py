@@ -1,0 +1,175 @@
+"""Count what a release holds, before the gate: tables, fields, years, concepts. Raw; it stays here."""
+
+from dataclasses import dataclass
+
+from atoll_node.catalog.achilles import EVENTS, Count, Events, events_by, persons_by
+from atoll_node.catalog.duckdb_adapter import Lagoon, quoted
+from atoll_node.raw import Unserialisable
+from atoll_node.release import Release
+from atoll_schemas.tables import Table, core_1
+
+PERSON_CONCEPTS = ("gender_concept_id", "race_concept_id", "ethnicity_concept_id")
+
+
+@dataclass(frozen=True, repr=False)
+class FieldProfile(Unserialisable):
+    """Persons with a value in one field; ``required`` fields are full by the standard."""
+
+    name: str
+    datatype: str
+    required: bool
+    filled: int
+
+
+@dataclass(frozen=True, repr=False)
+class TableProfile(Unserialisable):
+    """One table that names persons."""
+
+    name: str
+    persons: int
+    rows: int
+    fields: tuple[FieldProfile, ...]
+
+
+@dataclass(frozen=True, repr=False)
+class ConceptProfile(Unserialisable):
+    """One concept, or one code without a concept, in one table."""
+
+    table: str
+    partition: str
+    """The field by which the table's rows fall apart into such figures."""
+    concept_id: int
+    code: str | None
+    persons: int
+    rows: int
+
+
+@dataclass(frozen=True, repr=False)
+class YearProfile(Unserialisable):
+    """Persons and rows of one table in one calendar year."""
+
+    table: str
+    year: int
+    persons: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Named:
+    """A concept as the vocabulary tables name it: no word of it comes from a record."""
+
+    name: str
+    vocabulary: str
+    code: str
+
+
+@dataclass(frozen=True, repr=False)
+class Profile(Unserialisable):
+    """All raw figures of a release."""
+
+    persons: int
+    tables: tuple[TableProfile, ...]
+    years: tuple[YearProfile, ...]
+    concepts: tuple[ConceptProfile, ...]
+    names: dict[int, Named]
+    vocabulary_version: str | None
+
+
+def profile_of(lagoon: Lagoon, release: Release) -> Profile:
+    """Count the release. Concept and year figures are Achilles' (inside observation periods)."""
+    model = core_1()
+    specs = [model.table(table.name) for table in release.tables if model.has(table.name)]
+    concepts = (
+        *_person_concepts(lagoon),
+        *(c for events in EVENTS.values() for c in _concepts(lagoon, events)),
+    )
+    return Profile(
+        persons=_number(lagoon, "select count(distinct person_id) from person")
+        if lagoon.has("person")
+        else 0,
+        tables=tuple(_table(lagoon, spec) for spec in specs if lagoon.has(spec.name) and spec.person_field),
+        years=tuple(year for events in EVENTS.values() for year in _years(lagoon, events)),
+        concepts=concepts,
+        names=_names(lagoon, {concept.concept_id for concept in concepts}),
+        vocabulary_version=_vocabulary_version(lagoon) or release.vocabulary_version,
+    )
+
+
+def _number(lagoon: Lagoon, sql: str) -> int:
+    return int(lagoon.rows(sql)[0][0] or 0)
+
+
+def _table(lagoon: Lagoon, spec: Table) -> TableProfile:
+    """Count persons with a value per field in one pass over the table."""
+    person = quoted(spec.person_field or "")
+    fields = [field for field in spec.fields if lagoon.has(spec.name, field.name)]
+    filled = ", ".join(
+        f"count(distinct {person}) filter (where {quoted(field.name)} is not null)" for field in fields
+    )
+    sql = f"select count(distinct {person}), count(*), {filled} from {quoted(spec.name)}"
+    persons, rows, *counts = (int(value or 0) for value in lagoon.rows(sql)[0])
+    return TableProfile(
+        name=spec.name,
+        persons=persons,
+        rows=rows,
+        fields=tuple(
+            FieldProfile(field.name, field.datatype.value, field.required, number)
+            for field, number in zip(fields, counts, strict=True)
+        ),
+    )
+
+
+def _person_concepts(lagoon: Lagoon) -> tuple[ConceptProfile, ...]:
+    return tuple(
+        ConceptProfile("person", field, int(count.stratum[0] or 0), None, count.persons, count.rows)
+        for field in PERSON_CONCEPTS
+        for count in persons_by(lagoon, field)
+    )
+
+
+def _concepts(lagoon: Lagoon, events: Events) -> tuple[ConceptProfile, ...]:
+    """Count by concept; what has no concept is counted by the source's code instead."""
+    mapped = [count for count in events_by(lagoon, events, ("concept",)) if count.stratum[0]]
+    coded: list[Count] = []
+    if events.source and lagoon.has(events.table, events.source):
+        pairs = events_by(lagoon, events, ("concept", "code"))
+        coded = [count for count in pairs if not count.stratum[0] and count.stratum[1] is not None]
+    return (
+        *(
+            ConceptProfile(
+                events.table, events.concept, int(count.stratum[0] or 0), None, count.persons, count.rows
+            )
+            for count in mapped
+        ),
+        *(
+            ConceptProfile(events.table, events.concept, 0, str(count.stratum[1]), count.persons, count.rows)
+            for count in coded
+        ),
+    )
+
+
+def _years(lagoon: Lagoon, events: Events) -> tuple[YearProfile, ...]:
+    return tuple(
+        YearProfile(events.table, int(count.stratum[0]), count.persons, count.rows)
+        for count in events_by(lagoon, events, ("year",))
+        if count.stratum[0] is not None
+    )
+
+
+def _names(lagoon: Lagoon, concepts: set[int]) -> dict[int, Named]:
+    if not lagoon.has("concept", "concept_id", "concept_name", "vocabulary_id", "concept_code"):
+        return {}
+    rows = lagoon.rows("select concept_id, concept_name, vocabulary_id, concept_code from concept")
+    return {
+        int(concept): Named(str(name), str(vocabulary), str(code))
+        for concept, name, vocabulary, code in rows
+        if concept is not None and int(concept) in concepts
+    }
+
+
+def _vocabulary_version(lagoon: Lagoon) -> str | None:
+    """The version of the whole vocabulary stands at the row ``None`` (OMOP CDM v5.4, VOCABULARY)."""
+    if not lagoon.has("vocabulary", "vocabulary_id", "vocabulary_version"):
+        return None
+    rows = lagoon.rows("select vocabulary_version from vocabulary where vocabulary_id = 'None'")
+    return str(rows[0][0]) if rows and rows[0][0] is not None else None
