@@ -27,7 +27,7 @@ def engine(folder):
 
 
 bounded = settings(
-    max_examples=100,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[
         HealthCheck.too_slow,

@@ -200,7 +200,8 @@ def criteria(draw: st.DrawFn) -> dict[str, Any]:
         }
     if table in {"measurement", "observation"}:
         optional |= {"ValueAsNumber": numeric_ranges(-2, 7), "ValueAsConcept": _concept_list(11, 12)}
-    chosen = draw(st.lists(st.sampled_from(sorted(optional)), max_size=2, unique=True))
+    few = draw(st.sampled_from([0, 0, 0, 1, 1, 2]))
+    chosen = draw(st.lists(st.sampled_from(sorted(optional)), min_size=few, max_size=few, unique=True))
     return {NAMES[table]: {name: draw(optional[name]) for name in chosen}}
 
 
