@@ -32,8 +32,9 @@ class AtollError(Exception):
         self.trace_id = trace_id
 
     def __str__(self) -> str:
-        step = f" {self.next_step}" if self.next_step else ""
-        return f"{self.message}.{step}" if not self.message.endswith(".") else f"{self.message}{step}"
+        cause = self.message if self.message.endswith(".") else f"{self.message}."
+        step = self.next_step or ""
+        return f"{cause} {step[:1].upper()}{step[1:]}".rstrip()
 
     def problem(self) -> Problem:
         """Return the error as problem+json (RFC 9457)."""
