@@ -112,7 +112,7 @@ def _explained(error: duckdb.Error) -> EngineError:
             "the query needs more memory or spill than the node allows",
             "ask for less, or raise engine.memory or engine.spill in the node's settings",
         )
-    if isinstance(error, (duckdb.IOException, duckdb.HTTPException)):
+    if isinstance(error, (duckdb.IOException, duckdb.HTTPException, duckdb.PermissionException)):
         return EngineError(
             "engine.files",
             "a file of the release cannot be read",
