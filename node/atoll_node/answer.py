@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from atoll_node.audit import AuditLog, Decision
-from atoll_node.errors import EngineError, NodeError, Refused
+from atoll_node.errors import NodeError, Refused
 from atoll_node.permits import PermitStore, Pins, TaskStore, check_task, permitted
 from atoll_node.raw import RawAggregate
 from atoll_node.refusals import refusal
@@ -31,14 +32,13 @@ Outcome = ClearedResult | Refusal
 Clear = Callable[[RawAggregate, Query, Release], ClearedResult]
 
 
-class Running(Protocol):
-    """Computes a query on a release; ``stop`` ends what runs from another thread."""
+class Run(Protocol):
+    """Computes a query on a release. Raises ``EngineError``."""
 
-    def run(self, query: Query, release: Release) -> RawAggregate:
-        """Return the raw aggregate. Raises ``EngineError``."""
-
-    def stop(self) -> None:
-        """Interrupt the run of this object, if any."""
+    def __call__(
+        self, query: Query, release: Release, *, stoppable: Callable[[Callable[[], None]], None]
+    ) -> RawAggregate:
+        """Return the raw aggregate; ``stoppable`` is handed what stops the run from another thread."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Stages:
     """The rooms on the way out, as ``bootstrap`` wires them."""
 
     release_of: Callable[[str], Release | None]
-    new_run: Callable[[], Running]
+    run: Run
     clear: Clear
 
 
@@ -68,7 +68,7 @@ class Answers:
         self._audit = audit
         self._stages = stages
         self._clock = clock
-        self._runs: dict[str, Running | None] = {}
+        self._stops: dict[str, Callable[[], None] | None] = {}
         self._halted: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -84,12 +84,12 @@ class Answers:
         except Refused as refused:
             return self._turned_away(lease, refused.code)
         with self._lock:
-            self._runs[task.id] = None
+            self._stops[task.id] = None
         try:
             return self._answered(task, lease.fence, on_stage)
         finally:
             with self._lock:
-                self._runs.pop(task.id, None)
+                self._stops.pop(task.id, None)
                 self._halted.pop(task.id, None)
 
     def cancel(self, task_id: str) -> None:
@@ -123,17 +123,13 @@ class Answers:
         release = self._stages.release_of(task.query.dataset)
         if release is None:
             raise Refused("release.none", "the site has no release of the dataset")
-        run = self._stages.new_run()
         timer = threading.Timer(self._seconds_left(task), self._halt, (task.id, "engine.deadline"))
         timer.daemon = True
         timer.start()
         try:
-            with self._lock:
-                self._runs[task.id] = run
-                if task.id in self._halted:
-                    raise EngineError("engine.deadline", "the task was stopped before it ran")
             on_stage("running")
-            raw = run.run(task.query, release)
+            stoppable = partial(self._stoppable, task.id)
+            raw = self._stages.run(task.query, release, stoppable=stoppable)
             on_stage("clearing")
             return self._stages.clear(raw, task.query, release)
         finally:
@@ -142,14 +138,22 @@ class Answers:
     def _permit(self, task: Task) -> None:
         permitted(self._permits.latest(task.permit_id), task, self._clock())
 
+    def _stoppable(self, task_id: str, stop: Callable[[], None]) -> None:
+        """Take what stops the run; use it at once when the task was halted before it ran."""
+        with self._lock:
+            self._stops[task_id] = stop
+            halted = task_id in self._halted
+        if halted:
+            stop()
+
     def _halt(self, task_id: str, why: str) -> None:
         with self._lock:
-            if task_id not in self._runs:
+            if task_id not in self._stops:
                 return
             self._halted.setdefault(task_id, why)
-            run = self._runs[task_id]
-        if run is not None:
-            run.stop()
+            stop = self._stops[task_id]
+        if stop is not None:
+            stop()
 
     def _seconds_left(self, task: Task) -> float:
         return max(0.0, (task.expires_at - self._clock()).total_seconds())

@@ -167,8 +167,11 @@ class Counting:
     before: Callable[["Counting"], None] | None = None
     stopped: bool = False
 
-    def run(self, query: Query, release: Release) -> RawAggregate:
+    def __call__(
+        self, query: Query, release: Release, *, stoppable: Callable[[Callable[[], None]], None]
+    ) -> RawAggregate:
         self.runs.append(release.name)
+        stoppable(self.stop)
         if self.before is not None:
             self.before(self)
         if self.fail is not None:
@@ -223,7 +226,7 @@ def reopened(desk: Desk) -> Desk:
     pins = Pins(SITE, HUB_ID, (desk.hub.public_jwk(),))
     stages = Stages(
         release_of=lambda dataset: a_release(dataset) if dataset == "colon" else None,
-        new_run=lambda: desk.engine,
+        run=desk.engine,
         clear=count_cleared,
     )
     answers = Answers(pins, node.permits, node.tasks, node.audit, stages, desk.clock)

@@ -6,6 +6,7 @@ Bearer tokens and assertions stand as their digests; everything else is kept byt
 
 import hashlib
 import re
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,19 +74,16 @@ class Journal:
             f"SELECT * FROM outbound {where} ORDER BY id DESC LIMIT ?",
             (count,),
         )
-        return [
-            Sent(
-                id=row["id"],
-                at=datetime.fromisoformat(row["at"]),
-                recipient=row["recipient"],
-                method=row["method"],
-                path=row["path"],
-                why=row["why"],
-                bytes=row["bytes"],
-                status=row["status"],
+        return [_sent(row) for row in rows]
+
+    def one(self, message: int) -> Sent:
+        """Return one message. Raises ``MessageUnknown``."""
+        row = self._state.connection().execute("SELECT * FROM outbound WHERE id = ?", (message,)).fetchone()
+        if row is None:
+            raise MessageUnknown(
+                "outbound.unknown", "no message of that number left", "see: atoll-node outbound"
             )
-            for row in rows
-        ]
+        return _sent(row)
 
     def totals(self) -> list[tuple[str, int, int]]:
         """Return messages and bytes by what they were for."""
@@ -125,6 +123,19 @@ def shown(why: str, body: bytes) -> bytes:
     if why == "enrol":
         return _CODE.sub(lambda found: found[1] + _digest(found[2]) + found[3], body)
     return body
+
+
+def _sent(row: sqlite3.Row) -> Sent:
+    return Sent(
+        id=row["id"],
+        at=datetime.fromisoformat(row["at"]),
+        recipient=row["recipient"],
+        method=row["method"],
+        path=row["path"],
+        why=row["why"],
+        bytes=row["bytes"],
+        status=row["status"],
+    )
 
 
 def _digest(secret: bytes) -> bytes:

@@ -48,6 +48,15 @@ class Outbox:
         )
         return [Parcel(row["id"], row["kind"], row["body"]) for row in rows]
 
+    def newest(self, kind: Kind) -> str | None:
+        """Return the body of the newest of its kind, sent or waiting."""
+        row = (
+            self._state.connection()
+            .execute("SELECT body FROM outbox WHERE kind = ? ORDER BY id DESC LIMIT 1", (kind,))
+            .fetchone()
+        )
+        return str(row["body"]) if row else None
+
     def delivered(self, parcel_id: int) -> None:
         """Note that the hub took it."""
         self._state.connection().execute(

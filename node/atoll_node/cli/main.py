@@ -1,0 +1,90 @@
+"""Gather the commands and hold the process boundary: one line an error, exit codes, never a traceback."""
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from click.exceptions import Abort, ClickException, Exit
+
+from atoll_node.bootstrap import World, real_world, software
+from atoll_node.cli import audit, data, outbound, permits, service, setup
+from atoll_node.errors import NodeError
+from atoll_schemas.problems import ExitCode, Problem
+
+_HELP = """Run a hospital's node of Atoll.
+
+A first day:
+
+  atoll-node init                      answer a few questions
+
+  atoll-node enroll atoll1-…           the code from the hub's operator
+
+  atoll-node ingest && atoll-node release
+
+  atoll-node up                        keep running (systemd does this)
+
+Every command takes --home (or ATOLL_NODE_HOME), --json, and --help with examples.
+"""
+commands = typer.Typer(
+    name="atoll-node", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+)
+for room in (setup, data, service, outbound):
+    room.add_to(commands)
+commands.add_typer(permits.commands, name="permits")
+commands.add_typer(audit.commands, name="audit")
+
+
+def app(arguments: Sequence[str] | None = None, world: World | None = None) -> int:
+    """Run one command and return its exit code. ``world`` is this machine's unless a test gives another."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = _command_first([argument for argument in given if argument != "--debug"])
+    if given == ["--version"]:
+        print(software())
+        return ExitCode.OK
+    try:
+        commands(given, standalone_mode=False, obj=world or real_world(), prog_name="atoll-node")
+    except NodeError as error:
+        return _failed(given, error.code, error.message, error.next_step, error.exit_code, debug)
+    except ClickException as error:
+        return _failed(
+            given, "usage", error.format_message(), "see: atoll-node --help", ExitCode.USAGE, False
+        )
+    except Exit as leaving:
+        return int(leaving.exit_code)
+    except (Abort, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)
+        return ExitCode.ERROR
+    except Exception as error:  # noqa: BLE001 - the process boundary: name the fault, show no values
+        return _failed(given, "node.failed", _place(error), "run again with --debug", ExitCode.ERROR, debug)
+    return ExitCode.OK
+
+
+def _command_first(given: list[str]) -> list[str]:
+    """Let ``--home`` stand before the command too."""
+    return given[2:] + given[:2] if given[:1] == ["--home"] else given
+
+
+def _failed(
+    given: list[str], code: str, message: str, next_step: str | None, exit_code: ExitCode, debug: bool
+) -> int:
+    if debug:
+        traceback.print_exc()
+    if "--json" in given:
+        problem = Problem(title=message, status=500, code=code, next_step=next_step)
+        print(json.dumps(problem.wire()), file=sys.stderr)
+    else:
+        line = " ".join(f"{code}: {message}".split())
+        print(line + (f". Next: {next_step}" if next_step else ""), file=sys.stderr)
+    return exit_code
+
+
+def _place(error: Exception) -> str:
+    """Say where a fault arose, without its message: that could hold a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if "atoll_node" in frame.filename] or list(frames)
+    where = f"{Path(inside[-1].filename).stem}:{inside[-1].lineno}" if inside else "unknown"
+    return f"the node failed ({type(error).__name__} at {where})"
