@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import os
+import pty
 import socket
 import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -301,3 +305,33 @@ def test_a_query_that_is_unknown_has_exit_code_6(shell):
 
 def test_a_cohort_file_that_is_missing_has_exit_code_2(shell, tmp_path):
     assert shell("km", tmp_path / "none.json", "-p", "P-001").exit_code == 2
+
+
+def test_on_a_terminal_progress_is_live_and_the_answer_a_table(server):
+    command = "import sys; sys.argv = ['atoll', 'show', 'Q-1']; from atoll.cli import app; app()"
+    given = os.environ | {"ATOLL_HUB": server.url, "ATOLL_TOKEN": TOKEN, "TERM": "xterm-256color"}
+    given.pop("NO_COLOR", None)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", command], stdin=theirs, stdout=theirs, stderr=theirs, env=given
+    ) as process:
+        os.close(theirs)
+        written = read_all(ours)
+        assert process.wait(30) == 3
+    assert "✓ north" in written
+    assert "┏" in written
+    assert "≥ 905" in written
+
+
+def read_all(descriptor):
+    """Read a terminal until the program behind it ends."""
+    found = b""
+    while True:
+        try:
+            chunk = os.read(descriptor, 65536)
+        except OSError:
+            chunk = b""
+        if not chunk:
+            os.close(descriptor)
+            return found.decode("utf-8", "replace")
+        found += chunk
