@@ -148,6 +148,8 @@ class RawKaplanMeier(Unserialisable):
     outcome: str
     curves: tuple[RawCurve, ...]
     log_rank: RawLogRank | None
+    levels: tuple[str, ...] = ()
+    """Every level of ``by`` in order, those without a person too, so that none is told by its absence."""
 
 
 RawAnalysis = RawCount | RawTable1 | RawCrosstab | RawKaplanMeier

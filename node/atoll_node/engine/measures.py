@@ -268,4 +268,5 @@ def _survival(analysis: SurvivalPlan, session: Runs) -> RawKaplanMeier:
         if (held := counted["level"] == number).any()
     ]
     test = None if analysis.by is None else log_rank(groups)
-    return RawKaplanMeier(analysis.name, tuple(life_table(group) for group in groups), test)
+    levels = () if analysis.by is None else labels
+    return RawKaplanMeier(analysis.name, tuple(life_table(group) for group in groups), test, levels)

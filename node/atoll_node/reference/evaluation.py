@@ -186,7 +186,8 @@ def _kaplan_meier(cdm: Cdm, analysis: KaplanMeier, members: Sequence[Member]) ->
     labels = (TOTAL,) if by is None else levels_of(by)
     filled = [label for label in labels if any(time.group == label for time in times)]
     test = None if by is None else log_rank(filled, times)
-    return RawKaplanMeier(analysis.outcome.name, tuple(curve(label, times) for label in filled), test)
+    levels = () if by is None else tuple(labels)
+    return RawKaplanMeier(analysis.outcome.name, tuple(curve(label, times) for label in filled), test, levels)
 
 
 def _followed(cdm: Cdm, analysis: KaplanMeier, member: Member) -> tuple[int, bool]:
