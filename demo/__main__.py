@@ -84,7 +84,7 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=110)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from demo.checks import DemoStopped
-from demo.make_data import DemoSite, DemoSites, write_site_files
+from demo.make_data import DemoDataset, DemoSite, DemoSites, write_site_files
 from demo.parts import Federation, Hospital, Program, wait_until
 
-MAPPINGS = Path(__file__).parent / "mappings"
 Rows = Iterable[tuple[str, ...]]
-TITLES = {
-    "colon": "NCCTG adjuvant trial of levamisole and fluorouracil in colon cancer",
-    "lung": "NCCTG advanced lung cancer",
-}
 
 
 def exported(work: Path, seed: int) -> DemoSites:
@@ -58,21 +53,21 @@ def _hospital(work: Path, site: DemoSite, hub: Program, url: str) -> Hospital:
     answers.write_text(_settings(site, url), encoding="utf-8")
     node.call("init", "--from", str(answers))
     node.call("enroll", code)
-    return Hospital(site.site, site.title, site.folder, node)
+    return Hospital(site.site, site.title, site.datasets[0].path.parent, node)
 
 
 def _settings(site: DemoSite, url: str) -> str:
     head = f'site = "{site.site}"\ntitle = "{site.title}"\nhub = "{url}"\n'
-    return head + "".join(_dataset(site, study) for study in ("colon", "lung"))
+    return head + "".join(_dataset(dataset) for dataset in site.datasets)
 
 
-def _dataset(site: DemoSite, study: str) -> str:
+def _dataset(dataset: DemoDataset) -> str:
     values = {
-        "name": study,
-        "title": TITLES[study],
+        "name": dataset.name,
+        "title": dataset.title,
         "format": "flat",
-        "path": str((site.folder / study).resolve()),
-        "mapping": str((MAPPINGS / site.site / f"{study}.toml").resolve()),
+        "path": str(dataset.path.resolve()),
+        "mapping": str(dataset.mapping.resolve()),
     }
     return "\n[[datasets]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 

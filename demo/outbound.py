@@ -61,19 +61,17 @@ def left_the_hospitals(hospitals: list[Hospital], *, search: bool = True) -> Lef
 
 
 def identifiers(hospital: Hospital) -> Iterator[str]:
-    """Yield every medical record number and full name in the hospital's files."""
+    """Yield every medical record number and name in the hospital's files."""
     for file in sorted(hospital.files.rglob("patient.csv")):
-        content = file.read_bytes()
-        text = content.decode("utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else _encoding(content))
+        text = _text(file.read_bytes())
         delimiter = next(sign for sign in (";", "\t", ",") if sign in text.splitlines()[0])
         for row in csv.DictReader(text.splitlines(), delimiter=delimiter):
             yield row["mrn"]
-            yield f"{row['given_name']} {row['family_name']}"
+            yield row["name"]
 
 
-def _encoding(content: bytes) -> str:
+def _text(content: bytes) -> str:
     try:
-        content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
+        return content.decode("cp1252")

@@ -40,12 +40,15 @@ class Program:
             )
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start a subcommand with ``--json`` whose lines the caller reads."""
-        return subprocess.Popen(
-            self._line([*arguments, "--json"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL, text=True, env=self._environment(),
+    def entries(self) -> list[Any]:
+        """Return the audit chain's entries, oldest first."""
+        if self.name == "atoll-node":
+            return list(self.call("audit", "list"))
+        done = subprocess.run(
+            self._line(["audit", "export"]), capture_output=True, stdin=subprocess.DEVNULL,
+            env=self._environment(), check=True,
         )  # fmt: skip
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def up(self, *arguments: str) -> None:
         """Start ``up`` in the background; its lines go to ``up.log`` in the home folder."""
