@@ -301,8 +301,8 @@ def _report(result: Result, as_json: bool, output: Output) -> int:
     else:
         sys.stdout.write(f"{result.headline} · {result.state} · {result.id}\n\n")
         terminal.show(result.views())
-        if result.answer.problem is not None:
-            problem = result.answer.problem
+        if result.contract.problem is not None:
+            problem = result.contract.problem
             sys.stderr.write(f"atoll: {terminal.clean(problem.detail or problem.title)} [{problem.code}]\n")
     if output.csv is not None:
         result.to_csv(output.csv)
@@ -314,7 +314,7 @@ def _report(result: Result, as_json: bool, output: Output) -> int:
 def exit_code(result: Result) -> int:
     """Return 0 for a complete answer, 3 for a partial one, 5 when every silent site said no, else 1."""
     if result.state in ("complete", "running"):
-        return ExitCode.OK if result.answer.problem is None else ExitCode.ERROR
+        return ExitCode.OK if result.contract.problem is None else ExitCode.ERROR
     if result.state == "partial":
         return ExitCode.PARTIAL
     silent = {site.state for site in result.sites if site.state != "answered"}

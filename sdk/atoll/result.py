@@ -24,41 +24,41 @@ _DTYPES = {"text": extras.TEXTS, "integer": extras.INTEGERS, "number": extras.NU
 
 
 class Result:
-    """What the hospitals answered. ``answer`` holds it whole, as the hub sent it."""
+    """What the hospitals answered. ``contract`` holds it whole, as the hub sent it."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
+    def __init__(self, contract: Answer) -> None:
+        self.contract = contract
 
     @property
     def id(self) -> str:
         """The query's id."""
-        return self.answer.query_id
+        return self.contract.query_id
 
     @property
     def headline(self) -> str:
         """Such as ``2 of 3 sites``."""
-        return self.answer.headline
+        return self.contract.headline
 
     @property
     def state(self) -> str:
         """``running``, ``complete``, ``partial``, ``failed`` or ``cancelled``."""
-        return self.answer.state
+        return self.contract.state
 
     @property
     def complete(self) -> bool:
         """Whether every asked site answered."""
-        return self.answer.state == "complete"
+        return self.contract.state == "complete"
 
     @property
     def sites(self) -> tuple[SiteOutcome, ...]:
         """How each site fared, and why one did not answer."""
-        return self.answer.sites
+        return self.contract.sites
 
     @property
     def merged(self) -> MergedPayload:
         """The merged figures, typed. Raises ``NoAnswer`` when no site answered."""
-        if self.answer.merged is None:
-            problem = self.answer.problem
+        if self.contract.merged is None:
+            problem = self.contract.problem
             if problem is not None:
                 raise NoAnswer(problem.code, problem.detail or problem.title, problem.next_step)
             raise NoAnswer(
@@ -66,7 +66,7 @@ class Result:
                 f"query {self.id} is {self.state} with {self.headline}",
                 "See .sites for each site's cause.",
             )
-        return self.answer.merged
+        return self.contract.merged
 
     @property
     def log_rank(self) -> StratifiedLogRank | Withheld | None:
@@ -76,7 +76,13 @@ class Result:
 
     def views(self) -> tuple[View, ...]:
         """Return the result as small tables of text."""
-        return views(self.answer)
+        return views(self.contract)
+
+    def rows(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        """Return the header and the rows of the main table, as text. Raises ``NoAnswer``."""
+        _ = self.merged
+        main = self.views()[0]
+        return main.header, main.rows
 
     def sheet(self) -> Sheet:
         """Return the result as one tidy sheet of plain values."""
@@ -88,12 +94,12 @@ class Result:
         frame = extras.data_frame(
             {name: (_DTYPES[sheet.kind(name)], sheet.values(name)) for name in sheet.columns}
         )
-        frame.attrs.update(query_id=self.id, sites=self.headline, query_digest=self.answer.query_digest)
+        frame.attrs.update(query_id=self.id, sites=self.headline, query_digest=self.contract.query_digest)
         return frame
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole answer as JSON-ready values."""
-        return self.answer.wire()
+        return self.contract.wire()
 
     @overload
     def to_json(self, path: None = None) -> str: ...
@@ -119,7 +125,7 @@ class Result:
     def spec(self) -> Spec:
         """Return the chart as a Vega-Lite specification."""
         merged = self.merged
-        found = spec_of(self.answer)
+        found = spec_of(self.contract)
         if found is None:
             raise NoAnswer("result.nothing_to_draw", f"the {merged.method} has nothing that may be drawn")
         return found
@@ -138,7 +144,7 @@ class Result:
         return page(f"{self.headline} · {self.state} · {self.id}", self.views())
 
     def _repr_svg_(self) -> str | None:
-        spec = spec_of(self.answer)
+        spec = spec_of(self.contract)
         return extras.svg(spec) if spec is not None and extras.has("vl_convert") else None
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -153,7 +159,7 @@ class Result:
         return {kind: value for kind, value in bundle.items() if kind in wanted}
 
     def __repr__(self) -> str:
-        return f"<atoll.Result {self.answer.method} {self.id}: {self.headline}, {self.state}>"
+        return f"<atoll.Result {self.contract.method} {self.id}: {self.headline}, {self.state}>"
 
 
 def _cell(value: object) -> object:

@@ -90,12 +90,18 @@ def test_csv_fields_never_start_a_formula():
 
 @every
 def test_json_is_the_answer_as_the_hub_sent_it(result):
-    assert json.loads(result.to_json()) == result.answer.wire()
+    assert json.loads(result.to_json()) == result.contract.wire()
 
 
 def test_files_are_written_where_they_are_asked_for(tmp_path):
     assert COUNT.to_csv(tmp_path / "a.csv").read_text() == COUNT.to_csv()
     assert COUNT.to_json(tmp_path / "a.json").read_text() == COUNT.to_json()
+
+
+def test_rows_are_the_main_table():
+    header, rows = COUNT.rows()
+    assert header == ("step", "persons")
+    assert rows[0] == ("entry events", "930")
 
 
 def shown(result):
@@ -181,7 +187,9 @@ def test_without_an_answer_there_is_nothing_to_tabulate():
 
 def test_a_merge_that_the_hub_refused_gives_its_reason():
     problem = {"title": "no", "status": 409, "code": "merge.steps", "detail": "different rules (north)"}
-    refused = atoll.Result(type(COUNT.answer).from_wire({**answers.result(None).wire(), "problem": problem}))
+    refused = atoll.Result(
+        type(COUNT.contract).from_wire({**answers.result(None).wire(), "problem": problem})
+    )
     with pytest.raises(atoll.NoAnswer) as caught:
         refused.sheet()
     assert caught.value.code == "merge.steps"
@@ -198,9 +206,9 @@ def test_a_missing_library_names_the_extra(monkeypatch):
 
 def test_exit_codes_tell_complete_partial_refused_and_failed():
     late = atoll.Result(answers.result(None, silent=answers.SITES))
-    wire = late.answer.wire()
+    wire = late.contract.wire()
     wire["sites"] = [{**site, "state": "no_permit"} for site in wire["sites"]]
-    refused = atoll.Result(type(late.answer).from_wire(wire))
+    refused = atoll.Result(type(late.contract).from_wire(wire))
     assert [exit_code(it) for it in (CROSSTAB, COUNT, late, refused)] == [0, 3, 1, 5]
 
 
