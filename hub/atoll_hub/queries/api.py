@@ -45,7 +45,12 @@ Service = Annotated[Queries, Depends(queries_of)]
 Bells = Annotated[Wakes, Depends(wakes_of)]
 
 
-@router.post("/v1/queries", response_model=QuerySummary, status_code=201)
+@router.post(
+    "/v1/queries",
+    response_model=QuerySummary,
+    status_code=201,
+    responses={200: {"model": QuerySummary, "description": "The idempotency key replays this query"}},
+)
 def submit(
     caller: Asker,
     queries: Service,
