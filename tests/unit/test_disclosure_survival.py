@@ -41,7 +41,7 @@ def cleared_curves(
     by = leveled("arm", groups) if grouped else None
     members = persons_from(1, sum(curve.persons for curve in curves))
     payload = let_out(
-        RawKaplanMeier("death", curves, test if grouped else None),
+        RawKaplanMeier("death", curves, test if grouped else None, groups if grouped else ()),
         question(KaplanMeier(outcome=DIED, by=by)),
         members=members,
     ).payload

@@ -1,7 +1,8 @@
 """Count over exactly the pinned files of a release, in a DuckDB that can read nothing else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 
@@ -37,13 +38,28 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+Prepare = Callable[[duckdb.DuckDBPyConnection], None]
+
+
 @contextmanager
-def opened(release: Release, settings: EngineSettings) -> Iterator[Lagoon]:
+def opened(
+    release: Release,
+    settings: EngineSettings,
+    *,
+    scratch: Path | None = None,
+    prepare: Prepare | None = None,
+) -> Iterator[Lagoon]:
     """Open the release's files and nothing else; its tables are views of their own names.
 
-    Files on S3 need a connection with the store's secret: see :func:`over`.
+    Large counts spill below ``scratch``. For files on S3, ``prepare`` gives the connection the store's key.
     """
     with duckdb.connect(":memory:") as connection:
+        if scratch is not None:
+            scratch.mkdir(parents=True, exist_ok=True)
+            connection.execute(f"set temp_directory = {_literal(str(scratch))}")
+            connection.execute(f"set max_temp_directory_size = {_literal(settings.spill)}")
+        if prepare is not None:
+            prepare(connection)
         yield over(connection, release, settings)
 
 

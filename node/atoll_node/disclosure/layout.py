@@ -14,17 +14,11 @@ from atoll_node.raw import (
 )
 from atoll_node.settings import GateSettings
 from atoll_schemas.query import (
-    MISSING,
-    OTHER,
     TOTAL,
-    CategoryValue,
     KaplanMeier,
     Method,
-    Presence,
     Query,
     Table1,
-    TrialArm,
-    Variable,
 )
 
 _METHODS: dict[type, Method] = {
@@ -123,24 +117,9 @@ def _number(sheet: Sheet, number: RawNumber, by: str, settings: GateSettings) ->
         )
 
 
-def curve_groups(analysis: RawKaplanMeier, by: Variable | None) -> tuple[str, ...]:
-    """Return every group that can have a curve, also those in which nobody is.
-
-    The engine lists groups with persons only; a missing curve would tell 0 from 1-9.
-    """
-    found = [curve.group for curve in analysis.curves]
-    return tuple(dict.fromkeys([*_declared(by), *found])) if by is not None else (TOTAL,)
-
-
-def _declared(by: Variable | None) -> tuple[str, ...]:
-    definition = by.definition if by is not None else None
-    match definition:
-        case CategoryValue() | TrialArm():
-            return (*(level.label for level in definition.levels), OTHER, MISSING)
-        case Presence():
-            return ("yes", "no")
-        case _:
-            return ()
+def curve_groups(analysis: RawKaplanMeier) -> tuple[str, ...]:
+    """Return every group that can have a curve, also those in which nobody is: absence would tell 0."""
+    return tuple(dict.fromkeys([*analysis.levels, *(curve.group for curve in analysis.curves)])) or (TOTAL,)
 
 
 def _curves(sheet: Sheet, analysis: RawKaplanMeier, query: Query) -> None:
@@ -149,8 +128,7 @@ def _curves(sheet: Sheet, analysis: RawKaplanMeier, query: Query) -> None:
     sheet.add(COHORT, sum(persons.values()))
     if not by:
         return
-    variable = query.analysis.by if isinstance(query.analysis, KaplanMeier) else None
-    groups = curve_groups(analysis, variable)
+    groups = curve_groups(analysis)
     keys = tuple(group_key(by, group) for group in groups)
     for group, key in zip(groups, keys, strict=True):
         sheet.add(key, persons.get(group, 0), soft=group in BOOKKEEPING)

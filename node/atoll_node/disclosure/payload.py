@@ -24,7 +24,6 @@ from atoll_node.raw import (
     RawTable1,
 )
 from atoll_schemas.cells import Cell, Measured, Withheld, WithholdReason
-from atoll_schemas.query import KaplanMeier
 from atoll_schemas.results import (
     AttritionStep,
     Bin,
@@ -134,13 +133,12 @@ def _bins(case: Case, held: Held, number: RawNumber, group: RawNumberGroup) -> t
 
 
 def _kaplan_meier(case: Case, held: Held, analysis: RawKaplanMeier) -> SiteKaplanMeier:
-    variable = case.query.analysis.by if isinstance(case.query.analysis, KaplanMeier) else None
     curves = {curve.group: curve for curve in analysis.curves}
-    groups = curve_groups(analysis, variable)
+    groups = curve_groups(analysis)
     return SiteKaplanMeier(
         outcome=analysis.outcome,
         curves=tuple(_curve(case, held, group, curves.get(group)) for group in groups),
-        log_rank=None if variable is None else _log_rank(held, analysis),
+        log_rank=_log_rank(held, analysis) if group_dimension(case.query) else None,
     )
 
 
