@@ -2,6 +2,7 @@
 
 import typer
 
+from atoll_node.audit import Verdict
 from atoll_node.cli.screen import (
     DEFAULT_HOME,
     HomeOption,
@@ -11,6 +12,7 @@ from atoll_node.cli.screen import (
     print_lines,
     print_table,
 )
+from atoll_schemas.audit import Flaw
 from atoll_schemas.problems import ExitCode
 
 commands = typer.Typer(help="Read and check the chain of decisions.", no_args_is_help=True)
@@ -24,7 +26,10 @@ def verify(context: typer.Context, home: HomeOption = DEFAULT_HOME, as_json: Jso
 
       atoll-node audit verify
     """
-    verdict = node_of(context, home).audit.verify()
+    node = node_of(context, home)
+    verdict = node.audit.verify()
+    if not verdict.entries and node.home.enrolment.exists():
+        verdict = Verdict(0, (Flaw(1, "the node is enrolled, and the chain has no entry of it"),))
     if as_json:
         found = [{"sequence": flaw.sequence, "what": flaw.what} for flaw in verdict.flaws]
         print_json({"holds": verdict.holds, "entries": verdict.entries, "flaws": found})

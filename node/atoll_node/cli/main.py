@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-from click.exceptions import Abort, ClickException, Exit
 
 from atoll_node.bootstrap import World, real_world, software
 from atoll_node.cli import audit, data, outbound, permits, service, setup
 from atoll_node.errors import NodeError
 from atoll_schemas.problems import ExitCode, Problem
 
+# Typer carries its own copy of click; this is the class of all its complaints about what was typed.
+_Complaint = typer.BadParameter.__mro__[2]
 _HELP = """Run a hospital's node of Atoll.
 
 A first day:
@@ -46,21 +47,17 @@ def app(arguments: Sequence[str] | None = None, world: World | None = None) -> i
         print(software())
         return ExitCode.OK
     try:
-        commands(given, standalone_mode=False, obj=world or real_world(), prog_name="atoll-node")
+        ended = commands(given, standalone_mode=False, obj=world or real_world(), prog_name="atoll-node")
     except NodeError as error:
         return _failed(given, error.code, error.message, error.next_step, error.exit_code, debug)
-    except ClickException as error:
-        return _failed(
-            given, "usage", error.format_message(), "see: atoll-node --help", ExitCode.USAGE, False
-        )
-    except Exit as leaving:
-        return int(leaving.exit_code)
-    except (Abort, KeyboardInterrupt):
+    except _Complaint as error:
+        return _failed(given, "usage", str(error), "see: atoll-node --help", ExitCode.USAGE, False)
+    except (typer.Abort, KeyboardInterrupt):
         print("stopped", file=sys.stderr)
         return ExitCode.ERROR
     except Exception as error:  # noqa: BLE001 - the process boundary: name the fault, show no values
         return _failed(given, "node.failed", _place(error), "run again with --debug", ExitCode.ERROR, debug)
-    return ExitCode.OK
+    return ended if isinstance(ended, int) else ExitCode.OK
 
 
 def _command_first(given: list[str]) -> list[str]:
