@@ -97,14 +97,17 @@ def _curves(payload: MergedKaplanMeier, result: Result) -> Spec | None:
         {"site": site.site, "group": _group(curve), **_step(step)}
         for site in payload.sites
         for curve in site.curves
-        for step in curve.steps
+        for step in _from_the_start(curve)
     ]
     if not rows:
         return None
+    bare = [site.site for site in payload.sites if not any(curve.steps for curve in site.curves)]
     groups = list(dict.fromkeys(str(row["group"]) for row in rows))
     test = payload.log_rank
     more = [f"Log-rank stratified by site: {verdict(test)}"] if isinstance(test, StratifiedLogRank) else []
     more.append("Steps at 10 or more events; bands are 95 % intervals (log, Greenwood)")
+    if bare:
+        more.append(f"Too few events for a curve: {', '.join(bare)}")
     spec: Spec = {
         "data": {"values": rows},
         "facet": {"field": "site", "type": "nominal", "header": {"labelAnchor": "start"}},
@@ -117,6 +120,14 @@ def _curves(payload: MergedKaplanMeier, result: Result) -> Spec | None:
 
 def _group(curve: Curve) -> str:
     return "all" if curve.group == TOTAL else curve.group
+
+
+def _from_the_start(curve: Curve) -> tuple[CurveStep, ...]:
+    """Return the shown steps after day 0, at which everybody is event-free by definition."""
+    if not curve.steps or curve.steps[0].day == 0:
+        return curve.steps
+    start = CurveStep(day=0, survival=1.0, std_err=0.0, at_risk=curve.persons)
+    return (start, *curve.steps)
 
 
 def _step(step: CurveStep) -> dict[str, Any]:

@@ -161,9 +161,9 @@ def _kaplan_meier(payload: MergedKaplanMeier) -> tuple[tuple[str, ...], list[Row
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Return ``[40, 50)``, ``< 40`` or ``≥ 80``."""
+    """Return ``[40, 50)``, ``< 40`` or ``>= 80``, as the sites label bins."""
     if low is None and high is None:
         return "all"
     if low is None:
         return f"< {high:g}"
-    return f"≥ {low:g}" if high is None else f"[{low:g}, {high:g})"
+    return f">= {low:g}" if high is None else f"[{low:g}, {high:g})"

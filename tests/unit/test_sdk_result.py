@@ -11,6 +11,7 @@ import pytest
 import atoll
 from atoll import extras, terminal, views
 from atoll.commands import exit_code
+from atoll_schemas.results import SiteCurves
 from tests.support import answers
 
 COUNT = atoll.Result(answers.result(answers.COUNT, silent=("south",)))
@@ -59,7 +60,7 @@ def test_baseline_figures_are_one_a_row():
     assert frame.loc["sd", "value"] is pd.NA
     assert frame.loc["sd", "reason"] == "dominance"
     assert (frame.loc["q50", "value"], frame.loc["q50", "half_width"]) == (56.5, 13.5)
-    assert list(frame.loc["bin", "level"]) == ["< 50", "[50, 70)", "≥ 70"]
+    assert list(frame.loc["bin", "level"]) == ["< 50", "[50, 70)", ">= 70"]
 
 
 def test_curves_are_one_step_a_row():
@@ -169,6 +170,28 @@ def test_survival_is_a_step_chart_for_each_site():
     assert spec["facet"]["field"] == "site"
     assert spec["spec"]["layer"][1]["mark"]["interpolate"] == "step-after"
     assert spec["title"]["subtitle"][0].startswith("2 of 3 sites (without south)")
+
+
+def test_curves_start_at_day_0_with_everybody():
+    later = answers.curve("Obs", (100, 300))
+    later = later.model_copy(update={"steps": later.steps[1:]})
+    nothing = later.model_copy(update={"steps": ()})
+    sites = (SiteCurves(site="east", curves=(later,)), SiteCurves(site="north", curves=(nothing,)))
+    merged = answers.KAPLAN_MEIER.model_copy(update={"sites": sites})
+    spec = atoll.Result(answers.result(merged)).spec()
+    first = spec["data"]["values"][0]
+    assert (first["day"], first["survival"], first["site"]) == (0, 1.0, "east")
+    assert spec["title"]["subtitle"][-1] == "Too few events for a curve: north"
+    assert len(spec["data"]["values"]) == 3
+
+
+def test_without_any_step_there_is_nothing_to_draw():
+    curves = tuple(curve.model_copy(update={"steps": ()}) for curve in answers.KAPLAN_MEIER.sites[0].curves)
+    sites = (SiteCurves(site="east", curves=curves),)
+    bare = atoll.Result(answers.result(answers.KAPLAN_MEIER.model_copy(update={"sites": sites})))
+    assert bare._repr_svg_() is None
+    with pytest.raises(atoll.NoAnswer):
+        bare.spec()
 
 
 def test_a_withheld_bar_has_no_length():
