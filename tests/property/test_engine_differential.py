@@ -27,7 +27,7 @@ def engine(folder):
 
 
 bounded = settings(
-    max_examples=120,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[
         HealthCheck.too_slow,
@@ -39,7 +39,7 @@ bounded = settings(
 
 
 @bounded
-@given(site=sites(), asked=st.lists(queries(), min_size=3, max_size=3))
+@given(site=sites(), asked=st.lists(queries(), min_size=4, max_size=4))
 def test_random_questions_have_equal_answers(engine, folder, site: Tables, asked: list[Query]):
     release = release_of(site, folder)
     for query in asked:
@@ -52,8 +52,8 @@ EVERYBODY = {"PrimaryCriteria": {"CriteriaList": [{"ObservationPeriod": {}}]}}
 
 @pytest.mark.parametrize("method", sorted(analyses))
 def test_random_analyses_of_everybody_have_equal_answers(engine, folder, method):
-    @settings(parent=bounded, max_examples=40)
-    @given(site=sites(most_persons=12), asked=st.lists(analyses[method], min_size=3, max_size=3))
+    @settings(parent=bounded, max_examples=12)
+    @given(site=sites(most_persons=12), asked=st.lists(analyses[method], min_size=4, max_size=4))
     def equal(site: Tables, asked: list[dict[str, object]]) -> None:
         release = release_of(site, folder)
         for analysis in asked:
