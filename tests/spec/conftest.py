@@ -1,0 +1,51 @@
+"""Run every chapter against both engines: DuckDB's and the reference."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atoll_node.engine.engine import DuckDbEngine
+from atoll_node.raw import RawAggregate
+from atoll_node.reference import evaluate
+from atoll_node.settings import EngineSettings
+from atoll_schemas.query import Query
+from tests.support.lake import release_of
+from tests.support.text_tables import Rows, rows_of
+
+Ask = Callable[..., Any]
+TABLES = (
+    "person", "observation_period", "condition_occurrence", "drug_exposure", "measurement", "observation",
+    "death", "trial_subject",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def lagoon(tmp_path_factory: pytest.TempPathFactory) -> tuple[DuckDbEngine, Path]:
+    folder = tmp_path_factory.mktemp("spec")
+    return DuckDbEngine(EngineSettings(memory="500MB", threads=1), folder / "scratch"), folder
+
+
+@pytest.fixture(params=["duckdb", "reference"])
+def ask(request: pytest.FixtureRequest, lagoon: tuple[DuckDbEngine, Path]) -> Ask:
+    """Return ``ask(tables, cohort, analysis)``, which answers with the raw analysis."""
+
+    def run(site: Mapping[str, Rows], query: Query) -> RawAggregate:
+        if request.param == "reference":
+            return evaluate(site, query)
+        engine, folder = lagoon
+        return engine.run(query, release_of(site, folder), clock=time.monotonic)
+
+    def asked(tables: Mapping[str, str], analysis: Mapping[str, Any], cohort: Any = None) -> Any:
+        site: dict[str, Rows] = {name: [] for name in TABLES}
+        site |= {name: rows_of(name, text) for name, text in tables.items()}
+        question = {"project": "P-1", "dataset": "test", "cohort": cohort or EVERYBODY, "analysis": analysis}
+        return run(site, Query.from_wire(question)).analysis
+
+    return asked
+
+
+EVERYBODY = {"PrimaryCriteria": {"CriteriaList": [{"ObservationPeriod": {}}]}}
+"""Each person from the first day of observation."""
