@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import typer
 
@@ -14,7 +15,7 @@ from atoll_node.errors import NodeError
 from atoll_schemas.problems import ExitCode, Problem
 
 # Typer carries its own copy of click; this is the class of all its complaints about what was typed.
-_Complaint = typer.BadParameter.__mro__[2]
+_Complaint = cast(type[Exception], typer.BadParameter.__mro__[2])
 _HELP = """Run a hospital's node of Atoll.
 
 A first day:
