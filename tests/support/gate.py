@@ -1,7 +1,7 @@
 """Ask the gate in tests: raw aggregates from short tables, a ledger in memory, and an independent auditor."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import product
 
@@ -30,16 +30,16 @@ class MemoryInTests:
     """A ledger's memory that lives as long as the test."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], Remembered] = {}
+        self.kept: dict[tuple[str, str], list[Remembered]] = {}
 
-    def recall(self, project: str, dataset: str) -> Remembered:
-        return self.kept.get((project, dataset), Remembered())
+    def recall(self, project: str, dataset: str) -> Iterator[Remembered]:
+        return iter(self.kept.get((project, dataset), []))
 
     def keep(self, project: str, dataset: str, members: PersonSet, overlaps: tuple[int, ...]) -> bool:
-        past = self.recall(project, dataset)
-        if len(past.cohorts) != len(overlaps):
+        past = self.kept.setdefault((project, dataset), [])
+        if len(past) != len(overlaps):
             return False
-        self.kept[project, dataset] = Remembered((*past.cohorts, members), (*past.overlaps, overlaps))
+        past.append(Remembered(members, overlaps))
         return True
 
 

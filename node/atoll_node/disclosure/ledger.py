@@ -4,7 +4,7 @@ Two answers on cohorts that differ by 1 to 9 persons tell, subtracted, about the
 intersections decide, so three cohorts are compared without building their unions.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,18 +20,17 @@ MOST_COHORTS = 256
 
 @dataclass(frozen=True, repr=False)
 class Remembered(Unserialisable):
-    """The answered cohorts, oldest first, with the sizes of their pairwise intersections."""
+    """One answered cohort, and the sizes of its intersections with those before it."""
 
-    cohorts: tuple[PersonSet, ...] = ()
-    overlaps: tuple[tuple[int, ...], ...] = ()
-    """Row i holds the sizes of the intersections with the cohorts before i."""
+    members: PersonSet
+    overlaps: tuple[int, ...]
 
 
 class Memory(Protocol):
     """Where the ledger keeps what it knows."""
 
-    def recall(self, project: str, dataset: str) -> Remembered:
-        """Return the cohorts that were answered."""
+    def recall(self, project: str, dataset: str) -> Iterator[Remembered]:
+        """Yield the cohorts that were answered, oldest first; one at a time, since they may be large."""
 
     def keep(self, project: str, dataset: str, members: PersonSet, overlaps: tuple[int, ...]) -> bool:
         """Add a cohort after exactly ``len(overlaps)`` others; ``False`` when there are more by now."""
@@ -54,9 +53,8 @@ class Ledger:
 
     def judge(self, project: str, dataset: str, members: PersonSet, minimum: int) -> Verdict:
         """Compare a cohort with every pair of earlier ones. Raises ``Refused`` when the ledger is full."""
-        past = self.memory.recall(project, dataset)
-        verdict = judged(members, past, minimum)
-        if not verdict.known and len(past.cohorts) >= MOST_COHORTS:
+        verdict = judged(members, self.memory.recall(project, dataset), minimum)
+        if not verdict.known and len(verdict.overlaps) >= MOST_COHORTS:
             raise Refused(
                 "disclosure.ledger_full",
                 "the project has asked for as many different cohorts of this dataset as the site compares",
@@ -69,15 +67,18 @@ class Ledger:
         return verdict.known or self.memory.keep(project, dataset, members, verdict.overlaps)
 
 
-def judged(members: PersonSet, past: Remembered, minimum: int) -> Verdict:
+def judged(members: PersonSet, past: Iterable[Remembered], minimum: int) -> Verdict:
     """Return whether the cohort, with one or two earlier ones, isolates fewer persons than the minimum."""
-    marks = [_marked(members, cohort) for cohort in past.cohorts]
+    marks, sizes, known_overlaps = [], [], []
+    for cohort in past:
+        marks.append(_marked(members, cohort.members))
+        sizes.append(len(cohort.members))
+        known_overlaps.append(cohort.overlaps)
     overlaps = tuple(int(np.bitwise_count(mark).sum()) for mark in marks)
-    sizes = [len(cohort) for cohort in past.cohorts]
     pairs = list(zip(sizes, overlaps, strict=True))
     known = any(size == overlap == len(members) for size, overlap in pairs)
     near = any(_near(len(members) - overlap, size - overlap, minimum) for size, overlap in pairs) or any(
-        _isolates(venn, minimum) for venn in _triples(len(members), sizes, overlaps, marks, past.overlaps)
+        _isolates(venn, minimum) for venn in _triples(len(members), sizes, overlaps, marks, known_overlaps)
     )
     return Verdict(too_near=near and not known, known=known, overlaps=overlaps)
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +38,25 @@ class LedgerStore:
         """Let go of the file."""
         self._connection.close()
 
-    def recall(self, project: str, dataset: str) -> Remembered:
-        """Return the cohorts that were answered, oldest first."""
+    def recall(self, project: str, dataset: str) -> Iterator[Remembered]:
+        """Yield the cohorts that were answered, oldest first."""
+        place = 0
+        while row := self._row(project, dataset, place):
+            first, width, steps, sizes = row
+            yield Remembered(
+                members=_unpacked(first, width, steps),
+                overlaps=tuple(map(int, np.frombuffer(sizes, dtype="<i8"))),
+            )
+            place += 1
+
+    def _row(self, project: str, dataset: str, place: int) -> tuple[int, int, bytes, bytes] | None:
         with self._turn:
-            rows = self._connection.execute(
+            found: tuple[int, int, bytes, bytes] | None = self._connection.execute(
                 "select first, width, steps, overlaps from ledger_cohort"
-                " where project = ? and dataset = ? order by place",
-                (project, dataset),
-            ).fetchall()
-        return Remembered(
-            cohorts=tuple(_unpacked(first, width, steps) for first, width, steps, _ in rows),
-            overlaps=tuple(tuple(map(int, np.frombuffer(sizes, dtype="<i8"))) for *_, sizes in rows),
-        )
+                " where project = ? and dataset = ? and place = ?",
+                (project, dataset, place),
+            ).fetchone()
+        return found
 
     def keep(self, project: str, dataset: str, members: PersonSet, overlaps: tuple[int, ...]) -> bool:
         """Add a cohort as the next one; ``False`` when another took the place meanwhile."""
