@@ -1,6 +1,7 @@
 """Find a dataset's files and digest their content."""
 
 import hashlib
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ _FORMS: tuple[tuple[str, Form], ...] = (
     (".parquet", "parquet"),
 )
 _CHUNK = 1 << 20
+_PACKED_CHUNK = 1 << 16
+"""Small, because a packed byte may hold a thousand."""
+_GZIP = 31
+"""zlib's window size for gzip members."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Digested:
 
     digest: str
     has_nul: bool
+    """Whether the text holds NUL; every UTF-16 text does."""
 
 
 def form_of(path: Path) -> tuple[str, Form] | None:
@@ -64,15 +70,60 @@ def source_file(path: Path, root: Path, ordinal: int) -> SourceFile:
 
 
 def digested(file: SourceFile) -> Digested:
-    """Digest a file's bytes and look for NUL bytes on the way (only plain CSV can show them)."""
+    """Digest a file's bytes, look for NUL bytes in text on the way, and see that an archive is whole.
+
+    DuckDB reads a gzip file that was cut off without a word. Raises ``SourceError`` for such a one.
+    """
     digest = hashlib.sha256()
+    unpacked = _Unpacked() if file.form == "csv.gz" else None
     has_nul = False
-    watch = file.form == "csv"
     with file.path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(_CHUNK if unpacked is None else _PACKED_CHUNK):
             digest.update(chunk)
-            has_nul = has_nul or (watch and b"\0" in chunk)
+            if unpacked is not None:
+                unpacked.take(chunk, file)
+            elif file.form == "csv":
+                has_nul = has_nul or b"\0" in chunk
+    if unpacked is not None:
+        if not unpacked.whole:
+            raise unreadable(file)
+        has_nul = unpacked.has_nul
     return Digested(digest.hexdigest(), has_nul)
+
+
+class _Unpacked:
+    """Unpacks gzip members as they stream by, and keeps nothing of them."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(_GZIP)
+        self.has_nul = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last member ended with its checksum."""
+        return self._member.eof
+
+    def take(self, chunk: bytes, file: SourceFile) -> None:
+        """Unpack some bytes. Raises ``SourceError`` when they are damaged."""
+        try:
+            while chunk:
+                if self._member.eof:
+                    chunk = chunk.lstrip(b"\0")
+                    self._member = zlib.decompressobj(_GZIP) if chunk else self._member
+                    if not chunk:
+                        return
+                text = self._member.decompress(chunk)
+                self.has_nul = self.has_nul or b"\0" in text
+                chunk = self._member.unused_data
+        except zlib.error:
+            raise unreadable(file) from None
+
+
+def unreadable(file: SourceFile) -> SourceError:
+    """Return the error for a file that cannot be unpacked or decoded at all."""
+    return SourceError(
+        "source.unreadable", f"file {file.ordinal} ({file.form}) cannot be read", "export the file again"
+    )
 
 
 def batch_of(parts: Iterable[str]) -> str:

@@ -269,21 +269,11 @@ class OmopTable:
             for field, place in found.places.items()
             if self._table.field(field).datatype in (Datatype.BIGINT, Datatype.INTEGER)
         ]
-        doubts = [f"regexp_matches(concat({', '.join(whole)}), '[^0-9-]')"] if whole else []
-        words = [
-            f"c{place}"
-            for field, place in found.places.items()
-            if self._table.field(field).datatype is Datatype.VARCHAR
-        ]
-        if found.file.form == "csv.gz" and words:
-            doubts.append(f"contains(concat({', '.join(words)}), chr(0))")
-        if not doubts:
+        if not whole:
             return fields
+        doubt = f"regexp_matches(concat({', '.join(whole)}), '[^0-9-]')"
         expression, _, alias = fields[0].rpartition(" AS ")
-        return [
-            f"CASE WHEN {' OR '.join(doubts)} THEN error('doubt') ELSE {expression} END AS {alias}",
-            *fields[1:],
-        ]
+        return [f"CASE WHEN {doubt} THEN error('doubt') ELSE {expression} END AS {alias}", *fields[1:]]
 
     def _passes(self, files: tuple[Path, ...], rows: int) -> bool:
         source = duck.parquets(files)

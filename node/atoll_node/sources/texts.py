@@ -13,11 +13,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atoll_node.errors import SourceError
 from atoll_node.sources import duck
 from atoll_node.sources.csv_text import Record, header_of, records, sniffed
 from atoll_node.sources.encoding import as_utf8, detected, first_guess, header_text, is_utf8, reader
-from atoll_node.sources.files import SourceFile
+from atoll_node.sources.files import SourceFile, unreadable
 
 _ROWS = 50_000
 
@@ -82,13 +81,6 @@ def layout_of(file: SourceFile, known: tuple[str, ...], declared: Declared) -> L
     while header and not header[-1]:
         header = header[:-1]
     return Layout(encoding, delimiter, header)
-
-
-def unreadable(file: SourceFile) -> SourceError:
-    """Return the error for a file that cannot be unpacked or decoded at all."""
-    return SourceError(
-        "source.unreadable", f"file {file.ordinal} ({file.form}) cannot be read", "export the file again"
-    )
 
 
 def csv_function(path: Path, layout: Layout, types: tuple[str, ...]) -> str:
