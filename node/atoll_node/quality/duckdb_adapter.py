@@ -68,12 +68,11 @@ def _observed_persons(spec: Table, files: Files, _: int) -> str:
 
 def _inside_observation(spec: Table, files: Files, _: int) -> str:
     start = DOMAINS[DOMAIN_OF_TABLE[spec.name]].start_date
-    # The last period that starts by the day is found by an ASOF join; periods of a person do not overlap.
     return (
-        f"SELECT count(*) FROM {_read(files[spec.name])} AS t ASOF LEFT JOIN"
-        f' {_read(files["observation_period"])} AS o ON t."{spec.person_field}" = o.person_id'
+        f"SELECT count(*) FROM {_read(files[spec.name])} AS t ANTI JOIN"
+        f' {_read(files["observation_period"])} AS o ON o.person_id = t."{spec.person_field}"'
         f' AND t."{start}" >= o.observation_period_start_date'
-        f' WHERE o.person_id IS NULL OR t."{start}" > o.observation_period_end_date'
+        f' AND t."{start}" <= o.observation_period_end_date'
     )
 
 
