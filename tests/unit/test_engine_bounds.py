@@ -164,7 +164,7 @@ def test_a_long_list_is_one_parameter() -> None:
 
 def test_explain_shows_statements_without_values(release: Release, tmp_path: Path) -> None:
     text = DuckDbEngine(EngineSettings(), tmp_path / "scratch").explain(query(), release)
-    assert "CREATE TEMP TABLE entry" in text
+    assert "CREATE TEMP TABLE entry_events" in text
     assert "cohort_index" in text
 
 

@@ -18,7 +18,19 @@ criteria list. The published SQL orders entry events by date and key, later ones
 
 def cohort_statements(cohort: Cohort) -> tuple[Statement, ...]:
     """Return the statements that leave ``entry``, ``qualified``, ``passed``, ``included``, ``cohort``."""
-    return (_entry(cohort), _qualified(cohort), _passed(cohort), _included(cohort), _final(cohort))
+    return (_entry(cohort), _NUMBERED, _qualified(cohort), _passed(cohort), _included(cohort), _final(cohort))
+
+
+def index_statement(cohort: Cohort) -> Statement:
+    """Return the statement that makes ``cohort_index``: each person once, with the earliest start."""
+    if cohort.one_row_per_person:
+        return Statement(
+            "CREATE TEMP VIEW cohort_index AS SELECT person_id, start_date AS index_date FROM cohort"
+        )
+    return Statement(
+        "CREATE TEMP TABLE cohort_index AS "
+        "SELECT person_id, min(start_date) AS index_date FROM cohort GROUP BY person_id"
+    )
 
 
 def attrition_statement(cohort: Cohort) -> Statement:
@@ -30,6 +42,10 @@ def attrition_statement(cohort: Cohort) -> Statement:
         f"SELECT {', '.join(counts)}, (SELECT count(DISTINCT person_id) FROM cohort) "
         "FROM qualified q JOIN passed USING (event_id)"
     )
+
+
+_NUMBERED = Statement("CREATE TEMP VIEW entry AS SELECT rowid AS event_id, * FROM entry_events")
+"""The row's own number names the event, which costs nothing."""
 
 
 def _make(table: str, query: str, binder: Binder) -> Statement:
@@ -57,14 +73,19 @@ def _entry(cohort: Cohort) -> Statement:
         f"WHERE o.observation_period_start_date + {binder.bind(cohort.prior_days)}::INTEGER <= e.start_date "
         f"AND e.start_date + {binder.bind(cohort.post_days)}::INTEGER <= o.observation_period_end_date"
     )
-    kept = _first_of(cohort, observed)
-    return _make("entry", f"SELECT row_number() OVER () AS event_id, * FROM ({kept})", binder)
+    return _make("entry_events", _first_of(cohort, observed), binder)
+
+
+_ONE_PER_PERSON = frozenset({"observation_period", "death"})
+"""Domains with about one record per person."""
 
 
 def _first_of(cohort: Cohort, observed: str) -> str:
     """Find the day first: an aggregate is much faster than a window over every record of a large table."""
     limit = _limit(cohort.entry_order, _ENTRY_TIES)
-    if cohort.entry_order == "all" or any(events.first or events.condition for events in cohort.entry):
+    costly = any(events.first or events.condition for events in cohort.entry)
+    small = all(events.domain in _ONE_PER_PERSON for events in cohort.entry)
+    if cohort.entry_order == "all" or costly or small:
         return f"SELECT {_COLUMNS} FROM ({observed}){limit}"
     day = "max" if cohort.entry_order == "last" else "min"
     return (
@@ -78,7 +99,7 @@ def _qualified(cohort: Cohort) -> Statement:
         return Statement("CREATE TEMP VIEW qualified AS SELECT * FROM entry")
     binder = Binder()
     held = condition_sql(cohort.additional, "entry", "q", binder)
-    limit = _limit(cohort.qualified_order)
+    limit = _limit(cohort.qualified_order) if cohort.entry_order == "all" else ""
     return _make("qualified", f"SELECT * FROM entry q WHERE {held}{limit}", binder)
 
 
@@ -94,9 +115,10 @@ def _passed(cohort: Cohort) -> Statement:
 
 
 def _included(cohort: Cohort) -> Statement:
-    limit = _limit(cohort.expression_order)
+    limit = "" if cohort.one_event_qualifies else _limit(cohort.expression_order)
     if not cohort.rules:
-        return Statement(f"CREATE TEMP TABLE included AS SELECT * FROM qualified{limit}")
+        kind = "TABLE" if limit else "VIEW"
+        return Statement(f"CREATE TEMP {kind} included AS SELECT * FROM qualified{limit}")
     held = " AND ".join(f"rule_{number}" for number in range(len(cohort.rules)))
     return Statement(
         "CREATE TEMP TABLE included AS SELECT q.* FROM qualified q "

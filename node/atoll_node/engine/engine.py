@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from atoll_node.engine.checking import check
-from atoll_node.engine.cohorts import attrition_statement, cohort_statements
+from atoll_node.engine.cohorts import attrition_statement, cohort_statements, index_statement
 from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session, Stop
-from atoll_node.engine.frames import index_statement
 from atoll_node.engine.measures import frame_of, measure, members
 from atoll_node.engine.plan import DrugEraEnd, TrialLevel
 from atoll_node.engine.planning import plan, plan_cohort
@@ -63,7 +62,7 @@ class DuckDbEngine:
         with self._session(release, stop) as (opened, session):
             planned = plan(query, _Hierarchy(opened, session))
             opened.database.require(tables_of(planned))
-            for statement in (*cohort_statements(planned.cohort), index_statement()):
+            for statement in (*cohort_statements(planned.cohort), index_statement(planned.cohort)):
                 session.run(statement)
             found = members(session)
             analysis = measure(planned.cohort, planned.analysis, len(found), session)
@@ -75,7 +74,7 @@ class DuckDbEngine:
         with self._session(release) as (opened, session):
             planned = plan(query, _Hierarchy(opened, session))
         frame = frame_of(planned.analysis)
-        statements = [*cohort_statements(planned.cohort), index_statement()]
+        statements = [*cohort_statements(planned.cohort), index_statement(planned.cohort)]
         statements += [attrition_statement(planned.cohort)] if frame is None else [frame]
         return ";\n\n".join(statement.text for statement in statements) + ";\n"
 

@@ -39,14 +39,6 @@ class _Column:
     joins: tuple[str, ...] = ()
 
 
-def index_statement() -> Statement:
-    """Return the statement that makes ``cohort_index``: each person once, with the earliest start."""
-    return Statement(
-        "CREATE TEMP TABLE cohort_index AS "
-        "SELECT person_id, min(start_date) AS index_date FROM cohort GROUP BY person_id"
-    )
-
-
 def frame_statement(columns: tuple[NumberColumn | LevelColumn, ...]) -> Statement:
     """Return the statement that makes ``frame`` with the columns ``v0``, ``v1``, … of the variables."""
     binder = Binder()
@@ -190,9 +182,13 @@ def _joined(records: Recorded, value: str, name: str, binder: Binder) -> str:
     """
     domain = DOMAINS[records.domain]
     start, key = f"r.{quoted(domain.start_date)}", f"r.{quoted(domain.key)}"
-    found = _in_window(records, binder)
     day, pick = ("max", "arg_max_null") if records.latest else ("min", "arg_min_null")
-    days = f"SELECT i.person_id, {day}({start}) AS day {found} GROUP BY i.person_id"
+    if records.start is None and records.end is None:
+        matched = f"{start} IS NOT NULL AND {match_sql(records.match, domain, binder)}"
+        found = f"FROM {quoted(domain.table)} r WHERE {matched}"
+    else:
+        found = _in_window(records, binder)
+    days = f"SELECT r.person_id, {day}({start}) AS day {found} GROUP BY r.person_id"
     query = (
         f"SELECT r.person_id, {pick}({value}, {key}) AS value FROM {quoted(domain.table)} r "
         f"JOIN ({days}) d ON d.person_id = r.person_id AND d.day = {start} "

@@ -150,10 +150,14 @@ class Cohort:
     window: tuple[date | None, date | None]
 
     @property
+    def one_event_qualifies(self) -> bool:
+        """Whether limits leave each person at most one event before the inclusion rules."""
+        return self.entry_order != "all" or (self.additional is not None and self.qualified_order != "all")
+
+    @property
     def one_row_per_person(self) -> bool:
         """Whether limits leave each person at most one period."""
-        qualified = self.additional is not None and self.qualified_order != "all"
-        return self.entry_order != "all" or qualified or self.expression_order != "all"
+        return self.one_event_qualifies or self.expression_order != "all"
 
     @property
     def end_can_exclude(self) -> bool:
