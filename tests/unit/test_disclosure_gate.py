@@ -104,6 +104,16 @@ class TestTables:
         assert crosstab(rows) == crosstab(rows)
 
 
+def test_a_variable_by_itself_is_a_table_with_an_empty_corner() -> None:
+    table = raw_table(["sex", "sex"], [["F", "M"], ["F", "M"]], {("F", "F"): 40, ("M", "M"): 60})
+    query = question(Crosstab(variables=(leveled("sex", ["F", "M"]), leveled("sex", ["F", "M"]))))
+    payload = let_out(RawCrosstab(100, table), query).payload
+    assert isinstance(payload, SiteCrosstab)
+    cells = shown(payload.table)
+    assert cells["F", "M"] == HELD
+    assert cells["F", "F"] == cells["F", "*"] == Counted(value=40)
+
+
 class TestStrictness:
     def test_a_query_may_tighten(self) -> None:
         query = question(Count(), tighten=Tighten(minimum_persons=20, round_to=15))

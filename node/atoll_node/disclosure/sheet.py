@@ -74,7 +74,7 @@ class Held:
 
     def cell(self, sheet: Sheet, key: Key, base: int) -> Cell:
         """Return a count as it leaves."""
-        if self.everything or key in self.counts:
+        if self.everything or key in self.counts or not possible(key):
             return Withheld(reason=self.counts.get(key, WithholdReason.PROTECTED))
         return counted(sheet.figures[key], self.bases.get(key, base))
 
@@ -87,6 +87,11 @@ def key_of(dimensions: tuple[Dimension, ...], levels: tuple[str, ...]) -> Key:
     )
 
 
+def possible(key: Key) -> bool:
+    """Whether anybody can be counted: in a table of a variable by itself most cells are empty by logic."""
+    return len({dimension for dimension, _ in key}) == len(key)
+
+
 def add_table(sheet: Sheet, table: RawTable, persons: int) -> None:
     """Add inner cells, all margins and the lines between them."""
     dimensions = table.dimensions
@@ -94,7 +99,11 @@ def add_table(sheet: Sheet, table: RawTable, persons: int) -> None:
     if counts[(TOTAL,) * len(dimensions)] != persons:
         raise Contradiction
     for levels, number in counts.items():
-        sheet.add(key_of(dimensions, levels), number, soft=not BOOKKEEPING.isdisjoint(levels))
+        key = key_of(dimensions, levels)
+        if possible(key):
+            sheet.add(key, number, soft=not BOOKKEEPING.isdisjoint(levels))
+        elif number:
+            raise Contradiction
         for place, level in enumerate(levels):
             if level == TOTAL and len(dimensions[place].levels) > 1:
                 sheet.lines.append(_line(dimensions, levels, place))
