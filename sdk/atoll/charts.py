@@ -44,6 +44,8 @@ def spec_of(result: Result) -> Spec | None:
             return _framed(_panels(list(_cells(payload.table))), _by("Persons", payload.table), result)
         case MergedTable1():
             rows = [row for summary in payload.summaries for row in _summary(summary)]
+            if not rows:
+                return None
             return _framed(_panels(rows), "Baseline characteristics", result)
         case None:
             return None
@@ -226,7 +228,8 @@ def _summary(summary: Any) -> Iterator[dict[str, Any]]:
     if isinstance(summary, MergedNumber):
         unit = f" ({summary.unit})" if summary.unit else ""
         for group in summary.groups:
-            for part in group.bins:
+            # One bin that holds everybody says nothing of a distribution.
+            for part in group.bins if len(group.bins) > 1 else ():
                 label = interval(part.low, part.high)
                 yield {
                     "panel": _panel(summary.variable + unit, group.group),

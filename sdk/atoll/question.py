@@ -101,6 +101,7 @@ class Ask:
         by = tuple(_grouping(self._variable(item, catalogued)) for item in self.by)
         one = by[0] if by else None
         variables = tuple(self._variable(item, catalogued) for item in self.variables)
+        _check_distinct([*variables, *by])
         match self.method:
             case "count":
                 return Count(by=by)
@@ -146,6 +147,18 @@ class Ask:
         if name in BUILT_IN and not any(asked & set(entry.sites) for entry in entries):
             return None
         raise _differing(kind, name, entries, asked)
+
+
+def _check_distinct(variables: Sequence[Variable]) -> None:
+    """A variable crossed with itself asks nothing, and its empty cells cannot be protected."""
+    names = [variable.name for variable in variables]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise Invalid(
+            "variable.twice",
+            f"the question names {', '.join(twice)} twice",
+            "A variable either forms groups or is described by them.",
+        )
 
 
 def _grouping(variable: Variable) -> Variable:

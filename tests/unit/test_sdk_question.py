@@ -116,8 +116,20 @@ def test_a_number_forms_groups_only_with_edges():
 
 
 def test_edges_that_do_not_ascend_are_refused():
-    with pytest.raises((atoll.Invalid, ValueError)):
-        submission("table1", catalogued(), variables=["age"], options={"edges": {"age": [70, 50]}})
+    error = refused("table1", catalogued(), variables=["age"], options={"edges": {"age": [70, 50]}})
+    assert "strictly ascending" in error.message
+
+
+@pytest.mark.parametrize(
+    "method, asked",
+    [
+        ("count", {"by": ["sex", "sex"]}),
+        ("table1", {"variables": ["age", "sex"], "by": "sex"}),
+        ("crosstab", {"variables": ["sex", "sex"]}),
+    ],
+)
+def test_a_variable_is_not_crossed_with_itself(method, asked):
+    assert refused(method, catalogued(), **asked).code == "variable.twice"
 
 
 def test_a_wrong_option_is_named_before_anything_is_asked():

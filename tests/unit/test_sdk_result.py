@@ -11,7 +11,7 @@ import pytest
 import atoll
 from atoll import extras, terminal, views
 from atoll.commands import exit_code
-from atoll_schemas.results import SiteCurves
+from atoll_schemas.results import MergedBin, SiteCurves
 from tests.support import answers
 
 COUNT = atoll.Result(answers.result(answers.COUNT, silent=("south",)))
@@ -192,6 +192,16 @@ def test_without_any_step_there_is_nothing_to_draw():
     assert bare._repr_svg_() is None
     with pytest.raises(atoll.NoAnswer):
         bare.spec()
+
+
+def test_one_bin_for_everybody_is_not_drawn():
+    number = answers.TABLE1.summaries[0]
+    group = number.groups[0].model_copy(
+        update={"bins": (MergedBin(low=None, high=None, persons=answers.pooled(9)),)}
+    )
+    summary = number.model_copy(update={"groups": (group,)})
+    alone = answers.TABLE1.model_copy(update={"summaries": (summary,)})
+    assert atoll.Result(answers.result(alone))._repr_svg_() is None
 
 
 def test_a_withheld_bar_has_no_length():
