@@ -227,6 +227,7 @@ class OmopTable:
             )
         return (
             not found.layout.repeated
+            and not found.layout.blank_start
             and is_utf8(found.layout.encoding)
             and not self._digests[found.file].has_nul
         )

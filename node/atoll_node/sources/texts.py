@@ -28,6 +28,8 @@ class Layout:
     encoding: str
     delimiter: str
     header: tuple[str, ...]
+    blank_start: bool = False
+    """Blank lines stand before the header, which DuckDB would take for it."""
 
     @property
     def repeated(self) -> frozenset[str]:
@@ -80,7 +82,7 @@ def layout_of(file: SourceFile, known: tuple[str, ...], declared: Declared) -> L
     header = header_of(beginning, delimiter)
     while header and not header[-1]:
         header = header[:-1]
-    return Layout(encoding, delimiter, header)
+    return Layout(encoding, delimiter, header, beginning[:1] in {"\r", "\n"})
 
 
 def csv_function(path: Path, layout: Layout, types: tuple[str, ...]) -> str:
@@ -116,7 +118,7 @@ class TextReader:
         """Read one CSV file; a ``suspicious`` one record by record at once."""
         encoding = declared.encoding or detected(file)
         layout = replace(layout, encoding=encoding)
-        if not suspicious:
+        if not suspicious and not layout.blank_start:
             found = self._quickly(file, layout)
             if found is not None:
                 return found
@@ -126,13 +128,15 @@ class TextReader:
             raise unreadable(file) from None
 
     def from_parquet(self, file: SourceFile, columns: tuple[str, ...]) -> Texts:
-        """Read the named columns of a Parquet file as texts."""
-        listed = ", ".join(
-            f"CAST({duck.name(column)} AS VARCHAR) AS c{place}" for place, column in enumerate(columns)
+        """Read all columns of a Parquet file as texts."""
+        # The columns are named by their place, because their own names are the file's content.
+        places = [f"c{place}" for place in range(len(columns))]
+        listed = "".join(f", CAST({place} AS VARCHAR) AS {place}" for place in places)
+        source = f"read_parquet({duck.text(str(file.path))}, file_row_number=true)"
+        select = (
+            f"SELECT number + 1 AS record{listed} FROM {source} AS source({', '.join([*places, 'number'])})"
         )
         target = self.target("texts")
-        source = f"read_parquet({duck.text(str(file.path))}, file_row_number=true)"
-        select = f"SELECT file_row_number + 1 AS record{', ' if listed else ''}{listed} FROM {source}"
         row = duck.run(self._connection, duck.copy(select, target))
         return Texts(file, columns, target, int(row[0]))
 
