@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from atoll_node.catalog.achilles import ACHILLES, Analysis
-from atoll_node.catalog.duckdb_adapter import Lagoon, opened
+from atoll_node.catalog.duckdb_adapter import ReleaseView, opened
 from atoll_node.settings import EngineSettings
 from tests.support.lake import release_of_files
 from tests.support.shared_data import shared
@@ -31,25 +31,25 @@ def expected() -> dict[int, Figures]:
 
 
 @pytest.fixture(scope="module")
-def whole() -> Iterator[Lagoon]:
+def whole() -> Iterator[ReleaseView]:
     files = {file.stem: [file] for file in shared("gibleed").glob("*.parquet")}
-    with opened(release_of_files(files), SETTINGS) as lagoon:
-        yield lagoon
+    with opened(release_of_files(files), SETTINGS) as view:
+        yield view
 
 
 @pytest.fixture(scope="module")
-def thirds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lagoon]]:
+def thirds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ReleaseView]]:
     """The same data at three sites: every row that names a person goes by the person's number."""
-    lagoons = []
+    views = []
     contexts = []
     for site in range(3):
         files = {
             file.stem: [_third(file, site, tmp_path_factory)] for file in shared("gibleed").glob("*.parquet")
         }
         context = opened(release_of_files(files, site=f"site-{site}"), SETTINGS)
-        lagoons.append(context.__enter__())
+        views.append(context.__enter__())
         contexts.append(context)
-    yield lagoons
+    yield views
     for context in contexts:
         context.__exit__(None, None, None)
 
@@ -70,16 +70,16 @@ def test_every_listed_analysis_is_known() -> None:
 
 @pytest.mark.parametrize("analysis", ACHILLES, ids=lambda analysis: str(analysis.number))
 def test_one_site_counts_as_achilles_does(
-    analysis: Analysis, whole: Lagoon, expected: dict[int, Figures]
+    analysis: Analysis, whole: ReleaseView, expected: dict[int, Figures]
 ) -> None:
     assert analysis.counts(whole) == expected[analysis.number]
 
 
 @pytest.mark.parametrize("analysis", ACHILLES, ids=lambda analysis: str(analysis.number))
 def test_three_sites_sum_to_what_achilles_counts(
-    analysis: Analysis, thirds: list[Lagoon], expected: dict[int, Figures]
+    analysis: Analysis, thirds: list[ReleaseView], expected: dict[int, Figures]
 ) -> None:
     total: Counter[tuple[str, ...]] = Counter()
-    for lagoon in thirds:
-        total.update(analysis.counts(lagoon))
+    for view in thirds:
+        total.update(analysis.counts(view))
     assert dict(total) == expected[analysis.number]

@@ -60,8 +60,8 @@ def a_release(folder: Path) -> Release:
 @pytest.fixture
 def entry(tmp_path: Path) -> CatalogEntry:
     release = a_release(tmp_path)
-    with opened(release, SETTINGS) as lagoon:
-        profile = profile_of(lagoon, release)
+    with opened(release, SETTINGS) as view:
+        profile = profile_of(view, release)
     return describe(
         profile,
         release,
@@ -129,8 +129,8 @@ def test_a_field_that_few_persons_lack_is_coarse_or_withheld(entry: CatalogEntry
 def test_an_entry_of_few_persons_withholds_every_figure(tmp_path: Path) -> None:
     persons = [{"person_id": n, "gender_concept_id": 8507, "year_of_birth": 1950} for n in range(9)]
     release = release_of({"person": persons}, tmp_path)
-    with opened(release, SETTINGS) as lagoon:
-        profile = profile_of(lagoon, release)
+    with opened(release, SETTINGS) as view:
+        profile = profile_of(view, release)
     entry = describe(
         profile, release, title="Few", description="", settings=GateSettings(), clear_parts=clear_parts
     )
@@ -141,18 +141,18 @@ def test_an_entry_of_few_persons_withholds_every_figure(tmp_path: Path) -> None:
 def test_the_connection_reads_nothing_but_the_release(tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("a\n1\n")
-    with opened(a_release(tmp_path), SETTINGS) as lagoon, pytest.raises(LakeError):
-        lagoon.rows(f"select * from read_csv('{other}')")
+    with opened(a_release(tmp_path), SETTINGS) as view, pytest.raises(LakeError):
+        view.rows(f"select * from read_csv('{other}')")
 
 
 def test_a_failed_count_tells_no_value(tmp_path: Path) -> None:
-    with opened(a_release(tmp_path), SETTINGS) as lagoon, pytest.raises(LakeError) as caught:
-        lagoon.rows("select condition_source_value::integer from condition_occurrence")
+    with opened(a_release(tmp_path), SETTINGS) as view, pytest.raises(LakeError) as caught:
+        view.rows("select condition_source_value::integer from condition_occurrence")
     assert "C18" not in str(caught.value)
     assert caught.value.__context__ is None
 
 
 def test_a_profile_is_not_printed(tmp_path: Path) -> None:
     release = a_release(tmp_path)
-    with opened(release, SETTINGS) as lagoon:
-        assert repr(profile_of(lagoon, release)) == "<Profile: raw, not shown>"
+    with opened(release, SETTINGS) as view:
+        assert repr(profile_of(view, release)) == "<Profile: raw, not shown>"

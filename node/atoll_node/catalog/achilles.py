@@ -7,7 +7,7 @@ period of its person. The decile of age is the floor of (year of the event - yea
 from dataclasses import dataclass
 from typing import Literal
 
-from atoll_node.catalog.duckdb_adapter import Lagoon, quoted
+from atoll_node.catalog.duckdb_adapter import ReleaseView, quoted
 from atoll_node.raw import Unserialisable
 
 Figure = Literal["persons", "rows"]
@@ -53,21 +53,21 @@ class Count(Unserialisable):
     rows: int
 
 
-def persons_by(lagoon: Lagoon, field: str) -> tuple[Count, ...]:
+def persons_by(view: ReleaseView, field: str) -> tuple[Count, ...]:
     """Count persons by a field of ``person``, such as ``gender_concept_id``."""
-    if not lagoon.has("person", field):
+    if not view.has("person", field):
         return ()
     return _counts(
-        lagoon.rows(f"select {quoted(field)}, count(*), count(*) from person group by all order by all")
+        view.rows(f"select {quoted(field)}, count(*), count(*) from person group by all order by all")
     )
 
 
-def persons_by_periods(lagoon: Lagoon) -> tuple[Count, ...]:
+def persons_by_periods(view: ReleaseView) -> tuple[Count, ...]:
     """Count persons by their number of observation periods, whether or not ``person`` holds them."""
-    if not lagoon.has("observation_period"):
+    if not view.has("observation_period"):
         return ()
     return _counts(
-        lagoon.rows(
+        view.rows(
             "select periods, count(*), sum(periods)::bigint from"
             " (select count(*) as periods from observation_period group by person_id)"
             " group by all order by all"
@@ -75,27 +75,27 @@ def persons_by_periods(lagoon: Lagoon) -> tuple[Count, ...]:
     )
 
 
-def events_by(lagoon: Lagoon, events: Events, strata: tuple[Stratum, ...]) -> tuple[Count, ...]:
+def events_by(view: ReleaseView, events: Events, strata: tuple[Stratum, ...]) -> tuple[Count, ...]:
     """Count persons and rows of events inside an observation period.
 
     A site without observation periods counts every event.
     """
-    if not lagoon.has(events.table, events.concept, events.date):
+    if not view.has(events.table, events.concept, events.date):
         return ()
     columns = [_stratum(events, stratum) for stratum in strata]
     joins = "join person using (person_id)" if {"gender", "decile"} & set(strata) else ""
     listed = "".join(f"{column}, " for column in columns)
     return _counts(
-        lagoon.rows(
+        view.rows(
             f"select {listed}count(distinct event.person_id), count(*)"
-            f" from {quoted(events.table)} as event {joins} where {_inside(lagoon, events)}"
+            f" from {quoted(events.table)} as event {joins} where {_inside(view, events)}"
             " group by all order by all"
         )
     )
 
 
-def _inside(lagoon: Lagoon, events: Events) -> str:
-    if not lagoon.has("observation_period"):
+def _inside(view: ReleaseView, events: Events) -> str:
+    if not view.has("observation_period"):
         return "true"
     day = f"event.{quoted(events.date)}"
     return (
@@ -133,14 +133,14 @@ class Analysis:
     field: str = ""
     figure: Figure = "persons"
 
-    def counts(self, lagoon: Lagoon) -> dict[tuple[str, ...], int]:
+    def counts(self, view: ReleaseView) -> dict[tuple[str, ...], int]:
         """Return the figure by its strata, written as Achilles writes them."""
         if self.table == "person":
-            found = persons_by(lagoon, self.field)
+            found = persons_by(view, self.field)
         elif self.table == "observation_period":
-            found = persons_by_periods(lagoon)
+            found = persons_by_periods(view)
         else:
-            found = events_by(lagoon, EVENTS[self.table], self.strata)
+            found = events_by(view, EVENTS[self.table], self.strata)
         return {
             tuple(str(part) for part in count.stratum): getattr(count, self.figure)
             for count in found

@@ -13,7 +13,7 @@ from atoll_node.settings import EngineSettings
 Row = tuple[int | str | None, ...]
 
 
-class Lagoon:
+class ReleaseView:
     """A read-only view on one release; its SQL comes from this package alone."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, columns: dict[str, frozenset[str]]) -> None:
@@ -48,7 +48,7 @@ def opened(
     *,
     scratch: Path | None = None,
     prepare: Prepare | None = None,
-) -> Iterator[Lagoon]:
+) -> Iterator[ReleaseView]:
     """Open the release's files and nothing else; its tables are views of their own names.
 
     Large counts spill below ``scratch``. For files on S3, ``prepare`` gives the connection the store's key.
@@ -63,7 +63,7 @@ def opened(
         yield over(connection, release, settings)
 
 
-def over(connection: duckdb.DuckDBPyConnection, release: Release, settings: EngineSettings) -> Lagoon:
+def over(connection: duckdb.DuckDBPyConnection, release: Release, settings: EngineSettings) -> ReleaseView:
     """Make the views on a connection, then close every other way out of it."""
     connection.execute(f"set memory_limit = {_literal(settings.memory)}")
     connection.execute(f"set threads = {settings.threads}")
@@ -87,7 +87,7 @@ def over(connection: duckdb.DuckDBPyConnection, release: Release, settings: Engi
         "lock_configuration = true",
     ):
         connection.execute(f"set {setting}")
-    return Lagoon(connection, columns)
+    return ReleaseView(connection, columns)
 
 
 def _literal(text: str) -> str:

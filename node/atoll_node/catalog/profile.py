@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from atoll_node.catalog.achilles import EVENTS, Count, Events, events_by, persons_by
-from atoll_node.catalog.duckdb_adapter import Lagoon, quoted
+from atoll_node.catalog.duckdb_adapter import ReleaseView, quoted
 from atoll_node.raw import Unserialisable
 from atoll_node.release import Release
 from atoll_schemas.tables import Table, core_1
@@ -75,39 +75,37 @@ class Profile(Unserialisable):
     vocabulary_version: str | None
 
 
-def profile_of(lagoon: Lagoon, release: Release) -> Profile:
+def profile_of(view: ReleaseView, release: Release) -> Profile:
     """Count the release. Concept and year figures are Achilles' (inside observation periods)."""
     model = core_1()
     specs = [model.table(table.name) for table in release.tables if model.has(table.name)]
     concepts = (
-        *_person_concepts(lagoon),
-        *(c for events in EVENTS.values() for c in _concepts(lagoon, events)),
+        *_person_concepts(view),
+        *(c for events in EVENTS.values() for c in _concepts(view, events)),
     )
     return Profile(
-        persons=_number(lagoon, "select count(distinct person_id) from person")
-        if lagoon.has("person")
-        else 0,
-        tables=tuple(_table(lagoon, spec) for spec in specs if lagoon.has(spec.name) and spec.person_field),
-        years=tuple(year for events in EVENTS.values() for year in _years(lagoon, events)),
+        persons=_number(view, "select count(distinct person_id) from person") if view.has("person") else 0,
+        tables=tuple(_table(view, spec) for spec in specs if view.has(spec.name) and spec.person_field),
+        years=tuple(year for events in EVENTS.values() for year in _years(view, events)),
         concepts=concepts,
-        names=_names(lagoon, {concept.concept_id for concept in concepts}),
-        vocabulary_version=_vocabulary_version(lagoon) or release.vocabulary_version,
+        names=_names(view, {concept.concept_id for concept in concepts}),
+        vocabulary_version=_vocabulary_version(view) or release.vocabulary_version,
     )
 
 
-def _number(lagoon: Lagoon, sql: str) -> int:
-    return int(lagoon.rows(sql)[0][0] or 0)
+def _number(view: ReleaseView, sql: str) -> int:
+    return int(view.rows(sql)[0][0] or 0)
 
 
-def _table(lagoon: Lagoon, spec: Table) -> TableProfile:
+def _table(view: ReleaseView, spec: Table) -> TableProfile:
     """Count persons with a value per field in one pass over the table."""
     person = quoted(spec.person_field or "")
-    fields = [field for field in spec.fields if lagoon.has(spec.name, field.name)]
+    fields = [field for field in spec.fields if view.has(spec.name, field.name)]
     filled = ", ".join(
         f"count(distinct {person}) filter (where {quoted(field.name)} is not null)" for field in fields
     )
     sql = f"select count(distinct {person}), count(*), {filled} from {quoted(spec.name)}"
-    persons, rows, *counts = (int(value or 0) for value in lagoon.rows(sql)[0])
+    persons, rows, *counts = (int(value or 0) for value in view.rows(sql)[0])
     return TableProfile(
         name=spec.name,
         persons=persons,
@@ -119,20 +117,20 @@ def _table(lagoon: Lagoon, spec: Table) -> TableProfile:
     )
 
 
-def _person_concepts(lagoon: Lagoon) -> tuple[ConceptProfile, ...]:
+def _person_concepts(view: ReleaseView) -> tuple[ConceptProfile, ...]:
     return tuple(
         ConceptProfile("person", field, int(count.stratum[0] or 0), None, count.persons, count.rows)
         for field in PERSON_CONCEPTS
-        for count in persons_by(lagoon, field)
+        for count in persons_by(view, field)
     )
 
 
-def _concepts(lagoon: Lagoon, events: Events) -> tuple[ConceptProfile, ...]:
+def _concepts(view: ReleaseView, events: Events) -> tuple[ConceptProfile, ...]:
     """Count by concept; what has no concept is counted by the source's code instead."""
-    mapped = [count for count in events_by(lagoon, events, ("concept",)) if count.stratum[0]]
+    mapped = [count for count in events_by(view, events, ("concept",)) if count.stratum[0]]
     coded: list[Count] = []
-    if events.source and lagoon.has(events.table, events.source):
-        pairs = events_by(lagoon, events, ("concept", "code"))
+    if events.source and view.has(events.table, events.source):
+        pairs = events_by(view, events, ("concept", "code"))
         coded = [count for count in pairs if not count.stratum[0] and count.stratum[1] is not None]
     return (
         *(
@@ -148,18 +146,18 @@ def _concepts(lagoon: Lagoon, events: Events) -> tuple[ConceptProfile, ...]:
     )
 
 
-def _years(lagoon: Lagoon, events: Events) -> tuple[YearProfile, ...]:
+def _years(view: ReleaseView, events: Events) -> tuple[YearProfile, ...]:
     return tuple(
         YearProfile(events.table, int(count.stratum[0]), count.persons, count.rows)
-        for count in events_by(lagoon, events, ("year",))
+        for count in events_by(view, events, ("year",))
         if count.stratum[0] is not None
     )
 
 
-def _names(lagoon: Lagoon, concepts: set[int]) -> dict[int, Named]:
-    if not lagoon.has("concept", "concept_id", "concept_name", "vocabulary_id", "concept_code"):
+def _names(view: ReleaseView, concepts: set[int]) -> dict[int, Named]:
+    if not view.has("concept", "concept_id", "concept_name", "vocabulary_id", "concept_code"):
         return {}
-    rows = lagoon.rows("select concept_id, concept_name, vocabulary_id, concept_code from concept")
+    rows = view.rows("select concept_id, concept_name, vocabulary_id, concept_code from concept")
     return {
         int(concept): Named(str(name), str(vocabulary), str(code))
         for concept, name, vocabulary, code in rows
@@ -167,9 +165,9 @@ def _names(lagoon: Lagoon, concepts: set[int]) -> dict[int, Named]:
     }
 
 
-def _vocabulary_version(lagoon: Lagoon) -> str | None:
+def _vocabulary_version(view: ReleaseView) -> str | None:
     """The version of the whole vocabulary stands at the row ``None`` (OMOP CDM v5.4, VOCABULARY)."""
-    if not lagoon.has("vocabulary", "vocabulary_id", "vocabulary_version"):
+    if not view.has("vocabulary", "vocabulary_id", "vocabulary_version"):
         return None
-    rows = lagoon.rows("select vocabulary_version from vocabulary where vocabulary_id = 'None'")
+    rows = view.rows("select vocabulary_version from vocabulary where vocabulary_id = 'None'")
     return str(rows[0][0]) if rows and rows[0][0] is not None else None
