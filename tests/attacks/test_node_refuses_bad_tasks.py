@@ -187,3 +187,14 @@ def test_a_lease_older_than_one_seen_before_is_refused(desk):
     outcome = reopened(desk).ask(a_lease(a_task(), desk.hub, fence=2))
     assert isinstance(outcome, Refusal)
     assert outcome.code == "task.fenced"
+
+
+def test_a_task_that_a_kill_cut_short_runs_again_under_the_next_fence(desk):
+    desk.engine.before = lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        desk.ask(a_lease(a_task(), desk.hub, fence=1))
+    desk.engine.before = None
+    again = reopened(desk)
+    assert isinstance(again.ask(a_lease(a_task(), desk.hub, fence=2)), ClearedResult)
+    assert desk.engine.runs == ["colon-0001", "colon-0001"]
+    assert again.actions() == ["permit.approved", "task.accepted", "task.accepted", "task.answered"]
