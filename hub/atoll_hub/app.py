@@ -129,6 +129,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     sweeper.cancel()
     with suppress(asyncio.CancelledError):
         await sweeper
+    await run_in_threadpool(hub.journal.sign_end)
 
 
 async def _sweep(hub: Hub) -> None:
@@ -137,9 +138,10 @@ async def _sweep(hub: Hub) -> None:
     while True:
         try:
             await run_in_threadpool(hub.queries.expire)
+            await run_in_threadpool(hub.journal.sign_end)
             if turn % FORGET_EVERY_SWEEPS == 0:
                 await run_in_threadpool(hub.nodes.forget_expired)
-        except SQLAlchemyError as fault:
+        except (SQLAlchemyError, OSError) as fault:
             _log.error("the sweep failed and is tried again: %s", type(fault).__name__)
         turn += 1
         await asyncio.sleep(SWEEP_SECONDS)

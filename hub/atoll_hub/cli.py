@@ -117,7 +117,7 @@ def up(
         opened = open_socket(listening)
         out.print(f"{hub.hub_id} listens on {listening.address} (Ctrl-C stops it)")
         serve(create_app(hub), opened, listening, hub.wakes, settings.log_level)
-        hub.database.close()
+        hub.close()
 
 
 @users_app.command("add")
@@ -288,7 +288,7 @@ def _opened(context: typer.Context, as_json: bool = False) -> Iterator[Hub]:
             hub.database.require_revision()
             yield hub
         finally:
-            hub.database.close()
+            hub.close()
 
 
 def _checked(kind: type[M], facts: Mapping[str, object]) -> M:

@@ -33,6 +33,11 @@ class Hub:
     wakes: Wakes
     new_trace_id: Callable[[], str]
 
+    def close(self) -> None:
+        """Sign the end of the audit chain and close the database."""
+        self.journal.sign_end()
+        self.database.close()
+
     def check_ready(self) -> None:
         """Raise ``Unavailable`` unless the database answers and stands at the right migration."""
         try:

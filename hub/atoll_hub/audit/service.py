@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from atoll_hub.audit import rules, store
 from atoll_hub.audit.rules import Decision, Verification
 from atoll_hub.database import Database
-from atoll_schemas.audit import AuditEntry, chained, head_of
+from atoll_schemas.audit import AuditEntry, AuditHead, chained, head_of
 
 Clock = Callable[[], datetime]
 
@@ -34,6 +34,7 @@ class Journal:
         self._database = database
         self._head_file = head_file
         self._clock = clock
+        self._unsigned: AuditHead | None = None
 
     @contextmanager
     def deciding(self) -> Iterator[Deciding]:
@@ -57,7 +58,7 @@ class Journal:
             if written:
                 store.append(connection, written, head)
         if written:
-            self._head_file.advance(head)
+            self._unsigned = head
 
     def note(self, decision: Decision) -> None:
         """Record a decision that changes nothing else, such as a refusal."""
@@ -76,6 +77,12 @@ class Journal:
         """Return the chain's readable entries, oldest first."""
         with self._database.read() as connection:
             return [entry for entry in store.read_entries(connection) if entry is not None]
+
+    def sign_end(self) -> None:
+        """Sign the chain's end, if it moved since: each half second while the hub runs, and at its end."""
+        head, self._unsigned = self._unsigned, None
+        if head is not None:
+            self._head_file.advance(head)
 
     def catch_up(self) -> None:
         """Sign the chain's end after a crash, if the chain holds what was signed before."""

@@ -166,6 +166,8 @@ def permits_of(connection: Connection, project: str) -> dict[str, Permit]:
 def _projects(connection: Connection, chosen: sa.ColumnElement[bool]) -> list[KeptProject]:
     rows = connection.execute(sa.select(projects).where(chosen).order_by(projects.c.number)).all()
     members: dict[str, list[str]] = {row.id: [] for row in rows}
+    if not rows:
+        return []
     people = sa.select(project_people).where(project_people.c.project.in_(list(members)))
     for row in connection.execute(people.order_by(project_people.c.place)):
         members[row.project].append(row.name)

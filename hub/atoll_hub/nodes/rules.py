@@ -9,6 +9,7 @@ from atoll_hub.errors import Forbidden, Malformed, Unauthenticated
 from atoll_schemas.protocol import LONGEST_TOKEN_SECONDS, PROTOCOL
 
 SKEW_SECONDS = 60
+NOTED_SECONDS = 5
 LONGEST_JTI = 100
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 GRANT_TYPE = "client_credentials"
@@ -127,6 +128,13 @@ def site_state(presence: Presence | None, now: datetime, offline_after: float) -
     if presence.protocol != PROTOCOL:
         return "incompatible"
     return "online" if now - presence.last_seen <= timedelta(seconds=offline_after) else "offline"
+
+
+def is_news(noted: Presence | None, software: str, protocol: str, now: datetime) -> bool:
+    """Whether a node's presence is worth noting again."""
+    if noted is None or (noted.software, noted.protocol) != (software, protocol):
+        return True
+    return abs(now - noted.last_seen) >= timedelta(seconds=NOTED_SECONDS)
 
 
 def _moment(value: Any) -> datetime:

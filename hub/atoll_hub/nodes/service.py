@@ -51,6 +51,7 @@ class Nodes:
         self._identity = identity
         self._clock = clock
         self._random = random
+        self._seen: dict[NodeCaller, rules.Presence] = {}
 
     def invite(self, site: str, new: NewInvitation, actor: str) -> Invitation:
         """Make a one-time enrolment code for a site, new or known; unused codes before it end."""
@@ -144,9 +145,14 @@ class Nodes:
             raise
 
     def see(self, caller: NodeCaller, software: str, protocol: str) -> None:
-        """Note that a node is there."""
+        """Note that a node is there; what was noted a moment ago is not noted again."""
+        now = self._clock()
+        if not rules.is_news(self._seen.get(caller), software, protocol, now):
+            return
+        seen = rules.Presence(now, software[:80], protocol)
+        self._seen[caller] = rules.Presence(now, software, protocol)
         with self._database.write() as connection:
-            store.see(connection, caller.site, rules.Presence(self._clock(), software[:80], protocol))
+            store.see(connection, caller.site, seen)
 
     def sites(self) -> list[SiteView]:
         """Return every site and how it stands; datasets are the catalog's to add."""
@@ -217,6 +223,7 @@ class Nodes:
 
     def _mark_incompatible(self, caller: NodeCaller, version: str | None) -> None:
         spoken = (version or "none")[:16]
+        self._seen.pop(caller, None)
         with self._journal.deciding() as act:
             known = store.find_site(act.connection, caller.site)
             before = known.presence if known is not None else None

@@ -1,5 +1,7 @@
 """Tell a query's story event by event, and end it when its last site is done."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -29,6 +31,26 @@ def query_topic(query_id: str) -> str:
     return f"query:{query_id}"
 
 
+@dataclass(frozen=True)
+class News:
+    """One thing that happened to a query."""
+
+    kind: Kind
+    site: str | None = None
+    detail: str | None = None
+    stage: Stage | None = None
+
+
+def emit_all(connection: Connection, query_id: str, at: datetime, news: Iterable[News]) -> None:
+    """Add a query's next events; the caller has locked the query."""
+    first = store.last_event(connection, query_id) + 1
+    events = [
+        QueryEvent(sequence=sequence, at=at, kind=one.kind, site=one.site, stage=one.stage, detail=one.detail)
+        for sequence, one in enumerate(news, first)
+    ]
+    store.add_events(connection, query_id, events)
+
+
 def emit(
     connection: Connection,
     query_id: str,
@@ -40,9 +62,7 @@ def emit(
     detail: str | None = None,
 ) -> None:
     """Add the next event of a query; the caller has locked the query."""
-    sequence = store.last_event(connection, query_id) + 1
-    event = QueryEvent(sequence=sequence, at=at, kind=kind, site=site, stage=stage, detail=detail)
-    store.add_event(connection, query_id, event)
+    emit_all(connection, query_id, at, [News(kind, site, detail, stage)])
 
 
 def finish_if_done(act: Deciding, query_id: str) -> bool:

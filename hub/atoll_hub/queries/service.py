@@ -20,7 +20,7 @@ from atoll_hub.governance.rules import KeptProject
 from atoll_hub.governance.service import site_topic
 from atoll_hub.keys import SigningKey
 from atoll_hub.queries import rules, store
-from atoll_hub.queries.events import emit, finish_if_done, query_topic
+from atoll_hub.queries.events import News, emit, emit_all, finish_if_done, query_topic
 from atoll_hub.queries.merge import MergeRefused, merge
 from atoll_hub.settings import GateSettings
 from atoll_schemas.canonical import NotCanonical
@@ -238,7 +238,6 @@ class Queries:
     def _put_tasks(
         self, act: Deciding, query: store.KeptQuery, project: KeptProject, permits: dict[str, Permit | None]
     ) -> None:
-        emit(act.connection, query.id, act.now, "submitted")
         rows = []
         for place, (site, permit) in enumerate(permits.items()):
             task_id = "t-" + self._random(8).hex()
@@ -257,11 +256,11 @@ class Queries:
                 }
             )
         store.put_tasks(act.connection, rows)
-        for site, permit in permits.items():
-            if permit is not None:
-                emit(act.connection, query.id, act.now, "queued", site=site)
-            else:
-                emit(act.connection, query.id, act.now, "refused", site=site, detail="permit.missing")
+        asked = [
+            News("queued", site) if permit else News("refused", site, "permit.missing")
+            for site, permit in permits.items()
+        ]
+        emit_all(act.connection, query.id, act.now, [News("submitted"), *asked])
 
     def _signed(self, task_id: str, site: str, query: store.KeptQuery, permit: Permit) -> str:
         task = Task(

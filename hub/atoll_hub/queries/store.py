@@ -256,13 +256,20 @@ def finish(connection: Connection, query_id: str, state: str, now: datetime) -> 
     )
 
 
-def add_event(connection: Connection, query_id: str, event: QueryEvent) -> None:
-    """Add an event at its place; the query is locked."""
-    text = event.model_dump_json(exclude_none=True)
-    connection.execute(
-        sa.insert(query_events).values(query_id=query_id, sequence=event.sequence, at=event.at, event=text)
-    )
-    connection.execute(sa.update(queries).where(queries.c.id == query_id).values(last_event=event.sequence))
+def add_events(connection: Connection, query_id: str, events: list[QueryEvent]) -> None:
+    """Add events, at least one, at their places; the query is locked."""
+    rows = [
+        {
+            "query_id": query_id,
+            "sequence": event.sequence,
+            "at": event.at,
+            "event": event.model_dump_json(exclude_none=True),
+        }
+        for event in events
+    ]
+    connection.execute(sa.insert(query_events), rows)
+    last = events[-1].sequence
+    connection.execute(sa.update(queries).where(queries.c.id == query_id).values(last_event=last))
 
 
 def last_event(connection: Connection, query_id: str) -> int:
