@@ -1,7 +1,8 @@
 """Open the node's small database: permits, answers, outbound messages, ledger, audit chain.
 
 Several processes share it (``up`` runs while a steward types ``permits approve``), so it is SQLite in
-write-ahead mode. A committed transaction survives ``kill -9`` and a power cut.
+write-ahead mode. A committed transaction survives ``kill -9``; a durable one a power cut too, and with it all
+that was committed before.
 """
 
 import sqlite3
@@ -30,9 +31,10 @@ class State:
         return found
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """Hold the write lock: everything inside commits together or not at all."""
         connection = self.connection()
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection

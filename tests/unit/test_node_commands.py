@@ -3,6 +3,7 @@
 import json
 import stat
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from atoll_node.bootstrap import open_node, running_alone, take_request, write_s
 from atoll_node.cli import app
 from atoll_node.cli.main import commands
 from atoll_node.home import Home
+from atoll_node.wizard import check
 from atoll_schemas.permits import Permit
 from atoll_schemas.problems import ExitCode, Problem
 from tests.support.node_records import NOW, Clock, a_node, a_request, a_scope, frozen_world, settings_text
@@ -270,3 +272,14 @@ def test_a_reopened_home_knows_what_was_decided(run, node):
     run("permits", "approve", "P-001.north", "--yes")
     again = open_node(Home(node.home.root), WORLD)
     assert again.permits.latest("P-001.north").state == "active"
+
+
+@pytest.mark.parametrize("command", every_command(), ids=" ".join)
+def test_every_command_has_its_place_in_the_reference(command):
+    page = Path(__file__).parents[2] / "docs" / "reference" / "node-commands.md"
+    assert f"## atoll-node {' '.join(command)}\n" in page.read_text(encoding="utf-8")
+
+
+def test_the_example_settings_are_valid():
+    example = Path(__file__).parents[2] / "deploy" / "atoll-node.example.toml"
+    assert check(example.read_text(encoding="utf-8")).gate.minimum_persons == 10

@@ -79,13 +79,18 @@ class AuditLog:
         state.create(_TABLE)
 
     @contextmanager
-    def recorded(self, decision: Decision) -> Iterator[sqlite3.Connection]:
-        """Open a write transaction that commits together with the entry, or not at all."""
+    def recorded(self, decision: Decision, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Open a write transaction that commits together with the entry, or not at all.
+
+        With ``durable=False`` the entry waits for the next durable one to reach disk and head: for a step
+        that a power cut may undo, because it is then taken again.
+        """
         with _locked(self._lock_file):
-            with self._state.transaction() as connection:
+            with self._state.transaction(durable=durable) as connection:
                 yield connection
                 head = self._append(connection, decision)
-            self._write_head(head)
+            if durable:
+                self._write_head(head)
 
     def record(self, decision: Decision) -> None:
         """Write a decision that changes no other table."""

@@ -57,7 +57,7 @@ class TaskStore:
 
     def begin(self, task: Task, fence: int, record: Decision) -> None:
         """Note that the task starts (again, after a crash) under ``fence``."""
-        with self._audit.recorded(record) as connection:
+        with self._audit.recorded(record, durable=False) as connection:
             self._keep(connection, task, fence)
 
     def finish(self, task: Task, fence: int, outcome: Outcome, record: Decision) -> Outcome:
