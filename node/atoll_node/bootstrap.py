@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from atoll_node.catalog import describe, profile_of
 from atoll_node.catalog.duckdb_adapter import opened
 from atoll_node.disclosure import Ledger, LedgerStore, clear, clear_parts
 from atoll_node.engine import DuckDbEngine, S3Access
+from atoll_node.engine.connection import reach
 from atoll_node.errors import NodeError, SettingsError
 from atoll_node.home import Home
 from atoll_node.ingest import IngestReport, TableReport, ingest, last_ingest, release
@@ -319,8 +320,9 @@ def ingest_dataset(
         scratch: Path,
         quarantine: Path,
         progress: Callable[[SourceProgress], None],
+        today: date | None = None,
     ) -> Staged:
-        seen.append(stage(dataset, scratch=scratch, quarantine=quarantine, progress=progress))
+        seen.append(stage(dataset, scratch=scratch, quarantine=quarantine, progress=progress, today=today))
         return seen[-1]
 
     report = ingest(
@@ -352,8 +354,11 @@ def release_dataset(node: Node, dataset: DatasetSettings) -> Release:
 
 
 def _entry(node: Node, dataset: DatasetSettings, frozen: Release) -> CatalogEntry:
-    with opened(frozen, node.settings.engine) as lagoon:
-        profile = profile_of(lagoon, frozen)
+    s3 = _s3(node)
+    prepare = None if s3 is None else partial(reach, s3=s3)
+    scratch = node.home.scratch / "catalog"
+    with opened(frozen, node.settings.engine, scratch=scratch, prepare=prepare) as view:
+        profile = profile_of(view, frozen)
     return describe(
         profile,
         frozen,

@@ -123,7 +123,9 @@ def test_a_steward_cannot_widen_a_request(wider):
     assert code_of(refused) == "permit.wider"
 
 
-@pytest.mark.parametrize("empty", [{"datasets": []}, {"methods": []}, {"valid_until": NOW - timedelta(days=2)}])
+@pytest.mark.parametrize(
+    "empty", [{"datasets": []}, {"methods": []}, {"valid_until": NOW - timedelta(days=2)}]
+)
 def test_a_permit_for_nothing_is_refused(empty):
     with pytest.raises(Refused) as refused:
         narrowed(a_request(), **empty)

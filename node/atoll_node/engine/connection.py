@@ -215,7 +215,7 @@ def _opened(
         },
     )
     if s3 is not None:
-        _reach(database, s3)
+        reach(database, s3)
     paths = [path for table in release.tables for path in table.paths()]
     database.execute(f"SET allowed_paths = [{', '.join(path_literal(path) for path in paths)}]")
     database.execute("SET parquet_metadata_cache = true")
@@ -224,8 +224,8 @@ def _opened(
     return database
 
 
-def _reach(database: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
-    """Load S3 support from the wheel and give the keys to DuckDB's own secret store, in memory."""
+def reach(database: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
+    """Let a database read the bucket: load S3 support from the wheel and give the keys to DuckDB's own secret store, in memory."""
     folder = Path(duckdb_extension_httpfs.__file__).parent / "extensions" / f"v{duckdb.__version__}"
     database.execute(f"LOAD {path_literal(str(folder / 'httpfs.duckdb_extension'))}")
     if s3.ca_file is not None:
