@@ -1,5 +1,6 @@
 """What hospital IT and stewards type, and what they see; one line an error, never a traceback."""
 
+import io
 import json
 import stat
 from datetime import timedelta
@@ -283,3 +284,10 @@ def test_every_command_has_its_place_in_the_reference(command):
 def test_the_example_settings_are_valid():
     example = Path(__file__).parents[2] / "deploy" / "atoll-node.example.toml"
     assert check(example.read_text(encoding="utf-8")).gate.minimum_persons == 10
+
+
+def test_init_without_a_terminal_asks_for_an_answers_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert app(["init", "--home", str(tmp_path / "home")], WORLD) == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith("settings.no_terminal: ")
+    assert not (tmp_path / "home").exists()

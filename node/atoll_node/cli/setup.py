@@ -17,6 +17,7 @@ from atoll_node.cli.screen import (
     print_lines,
     world_of,
 )
+from atoll_node.errors import SettingsError
 from atoll_node.home import Home
 from atoll_node.settings import NodeSettings, anchored
 from atoll_node.wizard import answers_from_file, answers_from_person, check
@@ -55,7 +56,7 @@ def init(
 
       atoll-node init --home /srv/atoll --from answers.toml
     """
-    text = answers_from_file(answers) if answers else answers_from_person(Person())
+    text = answers_from_file(answers) if answers else _asked()
     place = Home(home.absolute())
     make_home(place, text, world_of(context))
     missing = _missing(anchored(check(text), place.root))
@@ -96,6 +97,15 @@ def add_to(commands: typer.Typer) -> None:
     """Add the commands of this module."""
     commands.command()(init)
     commands.command()(enroll)
+
+
+def _asked() -> str:
+    try:
+        return answers_from_person(Person())
+    except EOFError as error:
+        raise SettingsError(
+            "settings.no_terminal", "there is no terminal to ask on", "give the answers with --from"
+        ) from error
 
 
 def _missing(settings: NodeSettings) -> list[str]:

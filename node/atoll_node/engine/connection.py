@@ -225,7 +225,7 @@ def _opened(
 
 
 def reach(database: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
-    """Let a database read the bucket: load S3 support from the wheel and give the keys to DuckDB's own secret store, in memory."""
+    """Let a database read the bucket: S3 support from the wheel, the keys in DuckDB's own secret store."""
     folder = Path(duckdb_extension_httpfs.__file__).parent / "extensions" / f"v{duckdb.__version__}"
     database.execute(f"LOAD {path_literal(str(folder / 'httpfs.duckdb_extension'))}")
     if s3.ca_file is not None:
