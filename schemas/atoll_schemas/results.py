@@ -63,8 +63,8 @@ class Moments(Contract):
 class Bin(Contract):
     """Persons whose number lies in [low, high); an absent end is open. Edges are declared, never data."""
 
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
     persons: Cell
 
 
@@ -236,8 +236,8 @@ class MergedNumberGroup(Contract):
 class MergedBin(Contract):
     """Persons over the sites in [low, high)."""
 
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
     persons: PooledCell
 
 
