@@ -4,9 +4,9 @@ Every label that an answer can carry stands in the query or in the data model, s
 patient's record becomes a label: values outside a variable's declared levels are counted as ``other``.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from atoll_schemas.circe import CohortExpression
 from atoll_schemas.circe import SourceCode as SourceCode
@@ -48,6 +48,12 @@ class Window(Contract):
 
     start: int | None = Field(default=None, ge=-36_525, le=36_525)
     end: int | None = Field(default=0, ge=-36_525, le=36_525)
+
+    @model_serializer(mode="wrap")
+    def _write_an_open_end(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An end that is left out means day 0, so an open end is written as null."""
+        written: dict[str, Any] = write(self)
+        return {**written, "end": self.end}
 
 
 class Level(Contract):

@@ -143,3 +143,10 @@ def test_schemas_import_only_pydantic_and_the_standard_library():
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out.strip() == "[]"
+
+
+def test_a_window_without_an_end_stays_open_on_the_wire():
+    from atoll_schemas.query import Window
+
+    assert Window.from_wire(Window(end=None).wire()) == Window(end=None)
+    assert Window(end=None).digest() != Window().digest()

@@ -8,7 +8,7 @@ from atoll_schemas.query import Query
 from tests.support.small_sites import queries
 
 bounded = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
