@@ -82,12 +82,15 @@ def test_a_stop_between_entry_and_head_is_no_flaw(node):
     assert node.audit.verify().holds
 
 
-def test_an_entry_and_what_it_decides_are_written_together_or_not_at_all(node):
-    with pytest.raises(RuntimeError), node.audit.recorded(
-        Decision("permit.requested", "hub", "P-010.north")
-    ) as connection:
+def stop_half_way(node):
+    with node.audit.recorded(Decision("permit.requested", "hub", "P-010.north")) as connection:
         connection.execute("CREATE TABLE half (done INTEGER)")
         raise RuntimeError("stopped half way")
+
+
+def test_an_entry_and_what_it_decides_are_written_together_or_not_at_all(node):
+    with pytest.raises(RuntimeError):
+        stop_half_way(node)
     assert node.audit.verify().entries == 5
     found = node.state.connection().execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'")
     assert found.fetchone()[0] == 0
