@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from atoll_hub import __version__
 from atoll_hub.access import Access, NodeCaller, PersonCaller, declared_access
 from atoll_hub.accounts import api as accounts_api
-from atoll_hub.boundary import PROBLEM_TYPE, TRACE_KEY, Boundary
+from atoll_hub.boundary import PROBLEM_TYPE, TRACE_KEY, Boundary, internal_problem
 from atoll_hub.catalog import api as catalog_api
 from atoll_hub.errors import HubError
 from atoll_hub.governance import api as governance_api
@@ -204,8 +204,15 @@ def _unknown(error: Exception) -> Problem:
     raise error
 
 
+async def _fault(request: Request, error: Exception) -> Response:
+    """Answer a fault. It is raised again behind this answer, and the boundary records it."""
+    del error
+    return problem_response(internal_problem(_trace(request) or "unknown"))
+
+
 _HANDLERS: dict[type[Exception], Any] = {
     HubError: _hub_error,
     HTTPException: _http_error,
     RequestValidationError: _validation_error,
+    Exception: _fault,
 }

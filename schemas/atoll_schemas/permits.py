@@ -43,5 +43,5 @@ class Permit(Contract):
     purpose: str
     decided_by: Label
     decided_at: datetime
-    revision: int = Field(ge=1)
-    """Grows with each decision; the hub keeps the highest."""
+    revision: int = Field(ge=1, le=2**53 - 1)
+    """Grows with each decision; the hub keeps the highest. A larger one has no canonical form."""

@@ -105,7 +105,7 @@ class Poll(Contract):
     """A node asks for work and waits up to ``wait_seconds``."""
 
     wait_seconds: float = Field(default=25, ge=0, le=60)
-    running: tuple[str, ...] = ()
+    running: tuple[str, ...] = Field(default=(), max_length=10_000)
     """Task ids that this node works on now; their leases are renewed."""
     software: str
 
@@ -123,7 +123,7 @@ class Answer(Contract):
     """A node's one answer to a task. The same fence and content may be sent again."""
 
     task_id: str
-    fence: int = Field(ge=1)
+    fence: int = Field(ge=1, le=2**31 - 1)
     outcome: Annotated[ClearedResult | Refusal, Field(discriminator="kind")]
 
 

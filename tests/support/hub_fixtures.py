@@ -38,3 +38,12 @@ def hub(tmp_path: Path, database_url: str) -> Iterator["Consortium"]:
 
     with ExitStack() as stack:
         yield stack.enter_context(consortium(tmp_path, database_url))
+
+
+@pytest.fixture
+def lagoon(tmp_path: Path) -> Iterator["Consortium"]:
+    """A hub in this process on SQLite, for tests whose subject is not the database."""
+    from tests.support.hub_consortium import consortium
+
+    with consortium(tmp_path, "sqlite:///state/hub.sqlite") as opened:
+        yield opened

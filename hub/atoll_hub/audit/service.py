@@ -1,5 +1,6 @@
 """Make decisions and their audit entries one thing: both are committed, or neither."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -35,6 +36,7 @@ class Journal:
         self._head_file = head_file
         self._clock = clock
         self._unsigned: AuditHead | None = None
+        self._end = threading.Lock()
 
     @contextmanager
     def deciding(self) -> Iterator[Deciding]:
@@ -58,7 +60,7 @@ class Journal:
             if written:
                 store.append(connection, written, head)
         if written:
-            self._unsigned = head
+            self._moved(head)
 
     def note(self, decision: Decision) -> None:
         """Record a decision that changes nothing else, such as a refusal."""
@@ -80,7 +82,8 @@ class Journal:
 
     def sign_end(self) -> None:
         """Sign the chain's end, if it moved since: each half second while the hub runs, and at its end."""
-        head, self._unsigned = self._unsigned, None
+        with self._end:
+            head, self._unsigned = self._unsigned, None
         if head is not None:
             self._head_file.advance(head)
 
@@ -89,3 +92,9 @@ class Journal:
         if self.verify().holds:
             with self._database.read() as connection:
                 self._head_file.advance(store.read_head(connection))
+
+    def _moved(self, head: AuditHead) -> None:
+        """Remember the latest end to sign: of two decisions, the earlier one may get here last."""
+        with self._end:
+            if self._unsigned is None or self._unsigned.sequence < head.sequence:
+                self._unsigned = head

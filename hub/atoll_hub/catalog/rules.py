@@ -20,10 +20,14 @@ MOST_MATCHES = 10
 def check_push(push: CatalogPush, site: str) -> None:
     """Raise ``Unprocessable`` when a catalog speaks for another site or names a dataset twice."""
     if push.site != site or any(entry.site != site for entry in push.entries):
-        raise Unprocessable("catalog.site", "the catalog names another site than the node's")
+        raise Unprocessable(
+            "catalog.site", "the catalog names another site than the node's", "push this site's own catalog"
+        )
     names = [entry.dataset for entry in push.entries]
     if len(set(names)) != len(names):
-        raise Unprocessable("catalog.site", "the catalog names a dataset twice")
+        raise Unprocessable(
+            "catalog.site", "the catalog names a dataset twice", "send each dataset's current release only"
+        )
 
 
 def words_of(text: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from atoll_hub.audit.rules import Action, Decision
 from atoll_hub.audit.service import Journal
 from atoll_hub.catalog import rules, store
 from atoll_hub.database import Database
-from atoll_hub.errors import Missing
+from atoll_hub.errors import Missing, Unprocessable
+from atoll_schemas.canonical import NotCanonical
 from atoll_schemas.catalog import CatalogEntry, CatalogPush
 from atoll_schemas.people import DatasetVariables, DatasetView
 
@@ -23,7 +24,7 @@ class Catalog:
         """Take a site's whole catalog. Raises ``Unprocessable`` when it speaks for another site."""
         rules.check_push(push, caller.site)
         searches = {entry.dataset: "\n".join(rules.search_lines(entry)) for entry in push.entries}
-        digest = push.digest()
+        digest = _digest(push)
         with self._journal.deciding() as act:
             store.replace(act.connection, push, searches, act.now)
             detail = {
@@ -70,3 +71,14 @@ class Catalog:
             site: tuple(dataset for _, dataset in group)
             for site, group in groupby(pairs, key=lambda pair: pair[0])
         }
+
+
+def _digest(push: CatalogPush) -> str:
+    try:
+        return push.digest()
+    except NotCanonical as error:
+        raise Unprocessable(
+            "catalog.not_canonical",
+            f"the catalog has no canonical form: {error}",
+            "keep whole numbers below 2**53",
+        ) from error

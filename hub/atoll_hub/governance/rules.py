@@ -54,11 +54,11 @@ def permit_id(project: str, site: str) -> str:
 
 def scope_of(application: ProjectApplication, now: datetime) -> Scope:
     """Return the scope a project asks for. Raises ``Unprocessable`` when its period is empty or over."""
-    start = _utc(application.valid_from) or now
     try:
+        start = _utc(application.valid_from) or now
         end = _utc(application.valid_until) or start + DEFAULT_PERIOD
-    except OverflowError:
-        end = start
+    except OverflowError:  # a moment that is in UTC before year 1 or after 9999
+        start = end = now
     if end <= start or end <= now:
         raise Unprocessable(
             "project.period", "the period is empty or over", "choose a valid_until after valid_from and now"
@@ -87,7 +87,7 @@ def permit_request(project: KeptProject, site: str) -> PermitRequest:
 def check_statement(permit: Permit, project: KeptProject, site: str) -> None:
     """Raise ``Unprocessable`` unless a steward's decision fits the request: same site, no wider scope."""
     if permit.site != site or permit.project != project.id or permit.permit_id != permit_id(project.id, site):
-        raise Unprocessable("permit.widened", "the permit names another site, project or request")
+        raise _widened("the permit names another site, project or request")
     asked, given = project.scope, permit.scope
     if not (
         set(given.datasets) <= set(asked.datasets)
@@ -95,9 +95,9 @@ def check_statement(permit: Permit, project: KeptProject, site: str) -> None:
         and asked.valid_from <= _zoned(given.valid_from)
         and _zoned(given.valid_until) <= asked.valid_until
     ):
-        raise Unprocessable("permit.widened", "the permit is wider than what the project asked for")
+        raise _widened("the permit is wider than what the project asked for")
     if permit.purpose != project.application.purpose:
-        raise Unprocessable("permit.widened", "the permit is for another purpose")
+        raise _widened("the permit is for another purpose")
 
 
 def supersedes(permit: Permit, kept: Permit | None) -> bool:
@@ -106,7 +106,11 @@ def supersedes(permit: Permit, kept: Permit | None) -> bool:
         return True
     if permit == kept:
         return False
-    raise Conflict("permit.stale", f"the hub keeps revision {kept.revision} of this permit")
+    raise Conflict(
+        "permit.stale",
+        f"the hub keeps revision {kept.revision} of this permit",
+        "state the steward's latest decision, with a higher revision",
+    )
 
 
 def is_active(permit: Permit | None, dataset: str, method: str, now: datetime) -> bool:
@@ -156,6 +160,10 @@ def _site_permit(project: KeptProject, site: str, permit: Permit | None) -> Site
         scope=permit.scope,
         decided_at=permit.decided_at,
     )
+
+
+def _widened(detail: str) -> Unprocessable:
+    return Unprocessable("permit.widened", detail, "decide on the request as it was sent, or on less of it")
 
 
 def _zoned(moment: datetime) -> datetime:

@@ -143,7 +143,11 @@ class Governance:
         with self._journal.deciding() as act:
             project = store.find_project(act.connection, permit.project)
             if project is None or not project.concerns(caller.site):
-                raise Missing("permit.unknown", "no project asks this site for this permit")
+                raise Missing(
+                    "permit.unknown",
+                    "no project asks this site for this permit",
+                    "decide on sent requests only",
+                )
             rules.check_statement(permit, project, caller.site)
             if rules.supersedes(permit, store.find_permit(act.connection, permit.permit_id)):
                 store.put_permit(act.connection, permit, statement.token, act.now)
@@ -172,4 +176,8 @@ def _stated(token: str, key: dict[str, Any]) -> Permit:
 
 
 def _no_project() -> Missing:
-    return Missing("project.unknown", "there is no such project, or you are not among its people")
+    return Missing(
+        "project.unknown",
+        "there is no such project, or you are not among its people",
+        "list yours: GET /v1/projects",
+    )

@@ -85,7 +85,11 @@ class Nodes:
             invitation = rules.check_invitation(kept, key["kid"], act.now)
             node = store.find_node_of(act.connection, invitation.site)
             if invitation.used_by_key is not None and (node is None or node.kid != key["kid"]):
-                raise Forbidden("enrolment.used", "a later enrolment has replaced this one")
+                raise Forbidden(
+                    "enrolment.used",
+                    "a later enrolment has replaced this one",
+                    "ask the operator for a new code",
+                )
             if invitation.used_by_key is None or node is None:
                 node = self._new_node(invitation.site, key)
                 store.replace_node(act.connection, node, act.now)

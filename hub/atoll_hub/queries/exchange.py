@@ -129,10 +129,12 @@ class Exchange:
     def _locked(self, connection: Connection, task_id: str, caller: NodeCaller) -> rules.KeptTask:
         query_id = store.query_of_task(connection, task_id, caller.site)
         if query_id is None:
-            raise Missing("task.unknown", "this site has no such task")
+            raise Missing("task.unknown", "this site has no such task", "drop this work; poll for tasks")
         store.lock_query(connection, query_id)
         return store.find_task(connection, task_id)
 
 
 def _other_task() -> Unprocessable:
-    return Unprocessable("answer.mismatch", "the address and the body name different tasks")
+    return Unprocessable(
+        "answer.mismatch", "the address and the body name different tasks", "send one task's id in both"
+    )

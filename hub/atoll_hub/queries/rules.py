@@ -103,7 +103,11 @@ def check_content(task: KeptTask, answer: Answer) -> None:
         or outcome.query_digest != task.query_digest
         or (outcome.payload.method != task.method)
     ):
-        raise Unprocessable("answer.mismatch", "the answer is of another site, query or method than the task")
+        raise Unprocessable(
+            "answer.mismatch",
+            "the answer is of another site, query or method than the task",
+            "answer the task that the hub signed",
+        )
 
 
 def outcome_state(outcome: ClearedResult | Refusal) -> SiteState:

@@ -70,7 +70,11 @@ class Queries:
         try:
             digest = submission.digest()
         except NotCanonical as error:
-            raise Unprocessable("query.not_canonical", f"the query has no canonical form: {error}") from error
+            raise Unprocessable(
+                "query.not_canonical",
+                f"the query has no canonical form: {error}",
+                "keep whole numbers below 2**53",
+            ) from error
         try:
             return self._submit(submission, digest, caller)
         except HubError as refusal:
@@ -312,7 +316,11 @@ class Queries:
             project = governance_store.find_project(connection, query.project)
             query = query if project is not None and caller.name in project.people else None
         if query is None:
-            raise Missing("query.unknown", "there is no such query, or it is of another project's people")
+            raise Missing(
+                "query.unknown",
+                "there is no such query, or it is of another project's people",
+                "list yours: GET /v1/queries",
+            )
         return query
 
 
