@@ -7,11 +7,22 @@ from typing import TypeVar
 
 import httpx
 
-from atoll.calls import Call, failure, reply
+from atoll.calls import QUERY, Call, failure, reply
 from atoll.credentials import Account
 from atoll.errors import AtollError
 from atoll.flows import Flow, Pause
-from atoll.wire import STREAM_TIMEOUT, Done, client_options, failed, first, resume, sent, typed, unreachable
+from atoll.wire import (
+    STREAM_TIMEOUT,
+    Done,
+    client_options,
+    failed,
+    first,
+    proxies_checked,
+    resume,
+    sent,
+    typed,
+    unreachable,
+)
 
 T = TypeVar("T")
 
@@ -21,7 +32,9 @@ class AsyncWire:
 
     def __init__(self, account: Account, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.account = account
-        self._client = httpx.AsyncClient(**client_options(account), transport=transport)
+        options = client_options(account)
+        with proxies_checked():
+            self._client = httpx.AsyncClient(**options, transport=transport)
 
     async def send(self, call: Call[T]) -> T:
         """Return the parsed reply, or raise an ``AtollError``."""
@@ -29,7 +42,7 @@ class AsyncWire:
             response = await self._client.request(
                 call.method, call.path, params=dict(call.query), content=call.content(), headers=typed(call)
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:
             raise unreachable(self.account, error) from error
         return reply(call, response.status_code, response.content)
 
@@ -57,9 +70,9 @@ class AsyncWire:
                 "GET", path, headers=resume(last), timeout=STREAM_TIMEOUT
             ) as response:
                 if response.status_code != 200:
-                    raise failure(response.status_code, await response.aread())
+                    raise failure(response.status_code, await response.aread(), QUERY)
                 yield response.aiter_bytes()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:
             raise unreachable(self.account, error) from error
 
     async def close(self) -> None:

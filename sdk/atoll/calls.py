@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from atoll.errors import AtollError, ProtocolMismatch, error_of
+from atoll.errors import AtollError, NotFound, ProtocolMismatch, error_of
 from atoll_schemas.catalog import SiteView
 from atoll_schemas.contract import Contract
 from atoll_schemas.people import DatasetVariables, DatasetView, Me, ProjectApplication, ProjectView, QueryView
@@ -19,6 +19,8 @@ from atoll_schemas.results import Result
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Contract)
+QUERY = "query"
+_LISTS = {QUERY: "atoll queries", "dataset": "atoll datasets", "project": "atoll projects"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Call(Generic[T]):
     parse: Callable[[Any], T]
     query: Mapping[str, str] = field(default_factory=dict)
     body: Contract | None = None
+    names: str | None = None
+    """What the path names, if the request has no other part that could be wrong."""
 
     def content(self) -> bytes | None:
         """Return the body as it travels."""
@@ -53,7 +57,8 @@ def datasets(words: str | None = None) -> Call[tuple[DatasetView, ...]]:
 
 def variables(dataset: str) -> Call[DatasetVariables]:
     """What may be asked of a dataset by name?"""
-    return Call("GET", f"/v1/datasets/{_part(dataset)}/variables", DatasetVariables.from_wire)
+    path = f"/v1/datasets/{_part(dataset)}/variables"
+    return Call("GET", path, DatasetVariables.from_wire, names="dataset")
 
 
 def projects() -> Call[tuple[ProjectView, ...]]:
@@ -63,7 +68,7 @@ def projects() -> Call[tuple[ProjectView, ...]]:
 
 def project(name: str) -> Call[ProjectView]:
     """What may this project ask, and where?"""
-    return Call("GET", f"/v1/projects/{_part(name)}", ProjectView.from_wire)
+    return Call("GET", f"/v1/projects/{_part(name)}", ProjectView.from_wire, names="project")
 
 
 def apply(application: ProjectApplication) -> Call[ProjectView]:
@@ -84,17 +89,18 @@ def queries(project: str | None = None, limit: int = 50) -> Call[tuple[QuerySumm
 
 def query(name: str) -> Call[QueryView]:
     """What was asked, and how does each site fare?"""
-    return Call("GET", f"/v1/queries/{_part(name)}", QueryView.from_wire)
+    return Call("GET", f"/v1/queries/{_part(name)}", QueryView.from_wire, names=QUERY)
 
 
 def result(name: str, wait: int = 0) -> Call[Result]:
     """What is the answer? Waits up to ``wait`` seconds for the query to finish."""
-    return Call("GET", f"/v1/queries/{_part(name)}/result", Result.from_wire, {"wait": str(wait)})
+    path = f"/v1/queries/{_part(name)}/result"
+    return Call("GET", path, Result.from_wire, {"wait": str(wait)}, names=QUERY)
 
 
 def cancel(name: str) -> Call[QuerySummary]:
     """Stop the query."""
-    return Call("POST", f"/v1/queries/{_part(name)}/cancel", QuerySummary.from_wire)
+    return Call("POST", f"/v1/queries/{_part(name)}/cancel", QuerySummary.from_wire, names=QUERY)
 
 
 def events_path(name: str) -> str:
@@ -118,18 +124,21 @@ def _listed(kind: type[C]) -> Callable[[Any], tuple[C, ...]]:
 def reply(call: Call[T], status: int, content: bytes) -> T:
     """Read the hub's reply, or raise what it refuses with."""
     if status >= 300:
-        raise failure(status, content)
+        raise failure(status, content, call.names)
     try:
         return call.parse(json.loads(content))
-    except (ValueError, TypeError, ValidationError) as error:
+    except (ValueError, TypeError, ValidationError, RecursionError) as error:
         raise _not_understood(status) from error
 
 
-def failure(status: int, content: bytes) -> AtollError:
-    """Return the error of a reply that is no success."""
+def failure(status: int, content: bytes, names: str | None = None) -> AtollError:
+    """Return the error of a reply that is no success. A name of no valid form ``names`` nothing."""
     try:
-        return error_of(Problem.from_wire(json.loads(content)), status)
-    except (ValueError, ValidationError):
+        problem = Problem.from_wire(json.loads(content))
+        if names is not None and problem.code == "request.invalid":
+            return _no_such(names, problem.trace_id)
+        return error_of(problem, status)
+    except (ValueError, ValidationError, RecursionError):
         kind = "Unreachable" if status in (502, 503, 504) else "HubFailed"
     if status < 500 and status != 401:
         return _not_understood(status)
@@ -141,6 +150,10 @@ def failure(status: int, content: bytes) -> AtollError:
         next_step="Ask again later; if it stays, tell the operator of the hub.",
     )
     return error_of(found, status)
+
+
+def _no_such(names: str, trace_id: str | None) -> NotFound:
+    return NotFound(f"{names}.unknown", f"there is no such {names}", f"See `{_LISTS[names]}`.", trace_id)
 
 
 def _not_understood(status: int) -> ProtocolMismatch:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from getpass import getpass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Concatenate, NoReturn, ParamSpec
 
 from atoll import credentials, terminal
 from atoll.cohort import Cohort
-from atoll.errors import AtollError, Invalid
+from atoll.errors import AtollError, Invalid, MissingExtra, NoAnswer
 from atoll.hub import Hub, Run
 from atoll.options import Options, asking
 from atoll.result import Result
@@ -32,6 +33,7 @@ def _told(command: Callable[Concatenate[bool, P], int]) -> Callable[Concatenate[
 
     @wraps(command)
     def run(as_json: bool, /, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        _speak_any_encoding()
         try:
             code = command(as_json, *args, **kwargs)
             sys.stdout.flush()
@@ -43,11 +45,22 @@ def _told(command: Callable[Concatenate[bool, P], int]) -> Callable[Concatenate[
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = ExitCode.ERROR
         except OSError as error:
-            _explain(Invalid("file", f"a file cannot be written or read: {error.strerror}"), as_json)
+            _explain(_of_a_file(error), as_json)
             code = ExitCode.ERROR
         raise SystemExit(int(code))
 
     return run
+
+
+def _speak_any_encoding() -> None:
+    """Write what an old terminal's or pipe's encoding lacks (``≥``) as an escape instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _of_a_file(error: OSError) -> AtollError:
+    return Invalid("file", f"a file cannot be written or read: {error.strerror or type(error).__name__}")
 
 
 def _explain(error: AtollError, as_json: bool) -> None:
@@ -59,7 +72,9 @@ def _explain(error: AtollError, as_json: bool) -> None:
 
 
 def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Print JSON, in escapes where the output's encoding does not hold every sign."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not unicode) + "\n")
 
 
 def _listed(as_json: bool, items: Iterable[Contract], view: Callable[[], View]) -> int:
@@ -297,18 +312,27 @@ def _finish(hub: Hub, run: Run, as_json: bool, output: Output) -> int:
 
 def _report(result: Result, as_json: bool, output: Output) -> int:
     if as_json:
-        sys.stdout.write(result.to_json())
+        _print_json(result.to_dict())
     else:
         sys.stdout.write(f"{result.headline} · {result.state} · {result.id}\n\n")
         terminal.show(result.views())
         if result.contract.problem is not None:
             problem = result.contract.problem
             sys.stderr.write(f"atoll: {terminal.clean(problem.detail or problem.title)} [{problem.code}]\n")
+    try:
+        _write_files(result, output)
+    except (MissingExtra, NoAnswer, OSError) as error:
+        # The answer is printed already: a second JSON text on standard output would spoil it.
+        _explain(_of_a_file(error) if isinstance(error, OSError) else error, as_json=False)
+        return exit_code(result) or ExitCode.ERROR if isinstance(error, NoAnswer) else ExitCode.ERROR
+    return exit_code(result)
+
+
+def _write_files(result: Result, output: Output) -> None:
     if output.csv is not None:
         result.to_csv(output.csv)
     if output.svg is not None:
         result.save_svg(output.svg)
-    return exit_code(result)
 
 
 def exit_code(result: Result) -> int:

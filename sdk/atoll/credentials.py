@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from atoll.errors import Invalid, SignInError
 
@@ -26,8 +26,8 @@ class Account:
 
 def checked(hub: str, token: str, ca_file: str | None = None, *, plain_http: bool = False) -> Account:
     """Return the account, or raise ``Invalid`` or ``SignInError``: a token travels over TLS or stays here."""
-    address = urlsplit(hub.strip())
-    if address.scheme not in ("http", "https") or not address.hostname or address.query or address.fragment:
+    address = _address(hub.strip())
+    if address is None:
         raise Invalid("hub.address", "the hub's address is not an http(s) URL", "Give https://HOST[:PORT].")
     if address.username or address.password:
         raise Invalid("hub.address", "the hub's address holds a user or password", "Leave them out.")
@@ -43,6 +43,19 @@ def checked(hub: str, token: str, ca_file: str | None = None, *, plain_http: boo
     return Account(hub=hub.strip().rstrip("/"), token=token, ca_file=ca_file)
 
 
+def _address(hub: str) -> SplitResult | None:
+    """Return the parts of an http(s) URL, or ``None`` when it is none that can be connected to."""
+    try:
+        address = urlsplit(hub)
+        host, port = address.hostname or "", address.port
+        host.encode("idna")
+    except ValueError:
+        return None
+    named = host and port != 0 and hub.isprintable() and " " not in hub
+    plain = address.scheme in ("http", "https") and not address.query and not address.fragment
+    return address if named and plain else None
+
+
 def from_environment(environment: Mapping[str, str]) -> Account:
     """Return the account of ATOLL_HUB, ATOLL_TOKEN or ATOLL_TOKEN_FILE, ATOLL_CA_FILE, else of the file.
 
@@ -53,7 +66,7 @@ def from_environment(environment: Mapping[str, str]) -> Account:
     if not hub:
         raise SignInError("hub.unknown", "no hub is known", _LOGIN)
     token = _token(environment)
-    if token is None and stored.get("hub") == hub.rstrip("/"):
+    if token is None and stored.get("hub") == hub.strip().rstrip("/"):
         token = stored.get("token")
     if token is None:
         raise SignInError("token.missing", "there is no token for this hub", _LOGIN)

@@ -164,7 +164,7 @@ class Result:
 
 def _cell(value: object) -> object:
     """Return a CSV field. A text that a spreadsheet would run as a formula is quoted by an apostrophe."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
         return f"'{value}"
     return value
 

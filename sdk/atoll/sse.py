@@ -82,7 +82,7 @@ class Following:
 def _event(data: str) -> QueryEvent:
     try:
         return QueryEvent.from_wire(json.loads(data))
-    except (ValueError, ValidationError) as error:
+    except (ValueError, ValidationError, RecursionError) as error:
         raise ProtocolMismatch(
             "events.unknown",
             "the hub sent an event that this SDK does not know",

@@ -1,10 +1,10 @@
 """Lay a result out for the eye: small tables of text that terminal, pipe and notebook share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atoll_schemas.cells import Counted, Measured, Pooled, Withheld
-from atoll_schemas.query import TOTAL
+from atoll_schemas.query import MISSING, OTHER, TOTAL
 from atoll_schemas.results import (
     Curve,
     MergedCategory,
@@ -22,7 +22,11 @@ from atoll_schemas.results import (
 )
 
 WITHHELD = "withheld"
+NOT_SHOWN = "not shown"
+NO_MEDIAN = "not reached or withheld"
 _ALL = "all"
+_FOLDABLE = frozenset({OTHER, MISSING})
+_SILENT = frozenset({WITHHELD, NOT_SHOWN, ""})
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,27 @@ def _table(table: MergedTable, title: str) -> View:
         for row in [*table.dimensions[0].levels, TOTAL]
         if any((row, column) in cells for column in across)
     )
+    header = (f"{names[0]} \\ {names[1]}", *map(_level, across))
+    return _folded(View(f"{title} by {' and '.join(names)}", header, grid, notes))
+
+
+def _folded(view: View) -> View:
+    """Leave out columns of ``other`` and ``missing`` that show nothing; a note names them instead."""
+    silent = [
+        index
+        for index, name in enumerate(view.header)
+        if index and name in _FOLDABLE and all(row[index] in _SILENT for row in view.rows)
+    ]
+    if not silent:
+        return view
+    kept = [index for index in range(len(view.header)) if index not in silent]
+    levels = ", ".join(view.header[index] for index in silent)
+    note = f"level{'s' if len(silent) > 1 else ''} {levels}: withheld everywhere."
     return View(
-        f"{title} by {' and '.join(names)}", (f"{names[0]} \\ {names[1]}", *map(_level, across)), grid, notes
+        view.title,
+        tuple(view.header[index] for index in kept),
+        tuple(tuple(row[index] for index in kept) for row in view.rows),
+        (*view.notes, note),
     )
 
 
@@ -124,7 +147,11 @@ def _table1(payload: MergedTable1) -> View:
             cells.extend(part.persons for part in summary.table.cells)
     header = ("variable", *(f"{_level(group)}" for group in groups))
     first = ("persons", *(_group_persons(payload, group) for group in groups))
-    return View("Baseline characteristics", header, (first, *rows), _notes(cells))
+    view = _folded(View("Baseline characteristics", header, (first, *rows), _notes(cells)))
+    if any(NOT_SHOWN in text for row in view.rows for text in row):
+        note = f"{NOT_SHOWN}: too few persons on one side of the median or quartile."
+        return replace(view, notes=(*view.notes, note))
+    return view
 
 
 def _groups(payload: MergedTable1) -> tuple[str, ...]:
@@ -170,13 +197,15 @@ def _mean(group: MergedNumberGroup | None) -> str:
 
 
 def _quartiles(group: MergedNumberGroup | None) -> str:
-    """Return ``61 ±5 [54–68]``; a quartile that too few persons stand behind is a dash."""
+    """Return ``61 ±5 [54 to 68]``; what too few persons stand behind is ``not shown``."""
     if group is None:
         return ""
     found = {quantile.probability: quantile for quantile in group.quantiles}
-    ends = [number(found[p].value) if p in found else "–" for p in (0.25, 0.75)]
+    ends = [number(found[p].value) if p in found else NOT_SHOWN for p in (0.25, 0.75)]
     median = found.get(0.5)
-    middle = f"{number(median.value)} ±{number(median.half_width)}" if median else "–"
+    middle = f"{number(median.value)} ±{number(median.half_width)}" if median else NOT_SHOWN
+    if not found.keys() & {0.25, 0.75}:
+        return middle if median is None else f"{middle} [{NOT_SHOWN}]"
     return f"{middle} [{' to '.join(ends)}]"
 
 
@@ -200,7 +229,7 @@ def _kaplan_meier(payload: MergedKaplanMeier) -> tuple[View, ...]:
 
 
 def _median(curve: Curve) -> str:
-    return "–" if isinstance(curve.median, Withheld) else f"{curve.median.value:,.0f}"
+    return NO_MEDIAN if isinstance(curve.median, Withheld) else f"{curve.median.value:,.0f}"
 
 
 def _log_rank(test: StratifiedLogRank) -> View:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 
 import httpx
 
-from atoll.calls import Call, failure, reply
+from atoll.calls import QUERY, Call, failure, reply
 from atoll.credentials import Account
 from atoll.errors import AtollError, Invalid, Unreachable
 from atoll.flows import Flow, Pause
@@ -61,7 +61,20 @@ def _trust(account: Account) -> ssl.SSLContext:
     return context
 
 
-def unreachable(account: Account, error: httpx.HTTPError) -> Unreachable:
+@contextmanager
+def proxies_checked() -> Iterator[None]:
+    """Say in the SDK's words that httpx cannot use a proxy of the environment."""
+    try:
+        yield
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise Invalid(
+            "proxy.form",
+            "the proxy that the environment names cannot be used",
+            "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY read http://HOST:PORT.",
+        ) from error
+
+
+def unreachable(account: Account, error: httpx.HTTPError | UnicodeError) -> Unreachable:
     """Return what a reader needs to know of a failed connection."""
     reason = type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -82,7 +95,9 @@ class Wire:
 
     def __init__(self, account: Account, transport: httpx.BaseTransport | None = None) -> None:
         self.account = account
-        self._client = httpx.Client(**client_options(account), transport=transport)
+        options = client_options(account)
+        with proxies_checked():
+            self._client = httpx.Client(**options, transport=transport)
 
     def send(self, call: Call[T]) -> T:
         """Return the parsed reply, or raise an ``AtollError``."""
@@ -90,7 +105,7 @@ class Wire:
             response = self._client.request(
                 call.method, call.path, params=dict(call.query), content=call.content(), headers=typed(call)
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:
             raise unreachable(self.account, error) from error
         return reply(call, response.status_code, response.content)
 
@@ -116,9 +131,9 @@ class Wire:
         try:
             with self._client.stream("GET", path, headers=resume(last), timeout=STREAM_TIMEOUT) as response:
                 if response.status_code != 200:
-                    raise failure(response.status_code, response.read())
+                    raise failure(response.status_code, response.read(), QUERY)
                 yield response.iter_bytes()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:
             raise unreachable(self.account, error) from error
 
     def close(self) -> None:

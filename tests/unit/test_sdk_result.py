@@ -128,7 +128,7 @@ def test_baseline_characteristics_read_like_a_table_1():
     rows = dict(TABLE1.views()[0].rows)
     assert rows["persons"] == "300"
     assert rows["age (years): mean (SD)"] == "60.25 (withheld)"
-    assert rows["age (years): median [quartiles]"] == "56.5 ±13.5 [– to –]"
+    assert rows["age (years): median [quartiles]"] == "56.5 ±13.5 [not shown]"
     assert rows["sex: M"] == "withheld"
 
 
