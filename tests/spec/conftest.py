@@ -10,7 +10,9 @@ import pytest
 from atoll_node.engine.engine import DuckDbEngine
 from atoll_node.raw import RawAggregate
 from atoll_node.reference import evaluate
+from atoll_node.reference.evaluation import cohort_of
 from atoll_node.settings import EngineSettings
+from atoll_schemas.circe import CohortExpression
 from atoll_schemas.query import Query
 from tests.support.lake import release_of
 from tests.support.text_tables import Rows, rows_of
@@ -49,3 +51,21 @@ def ask(request: pytest.FixtureRequest, lagoon: tuple[DuckDbEngine, Path]) -> As
 
 EVERYBODY = {"PrimaryCriteria": {"CriteriaList": [{"ObservationPeriod": {}}]}}
 """Each person from the first day of observation."""
+
+
+@pytest.fixture(params=["duckdb", "reference"])
+def stays(request: pytest.FixtureRequest, lagoon: tuple[DuckDbEngine, Path]) -> Ask:
+    """Return ``stays(tables, cohort)``, which answers with sorted rows ``person, start, end`` as text."""
+
+    def asked(tables: Mapping[str, str], cohort: Mapping[str, Any]) -> list[str]:
+        site: dict[str, Rows] = {name: [] for name in TABLES}
+        site |= {name: rows_of(name, text) for name, text in tables.items()}
+        expression = CohortExpression.from_json(cohort)
+        if request.param == "reference":
+            found = [(stay.person_id, stay.start, stay.end) for stay in cohort_of(site, expression)]
+        else:
+            engine, folder = lagoon
+            found = list(engine.cohort_rows(expression, release_of(site, folder)))
+        return [f"{person}: {start} to {end}" for person, start, end in sorted(found)]
+
+    return asked

@@ -10,8 +10,8 @@ from atoll_node.engine.plan import Cohort, DrugEraEnd, Events, FixedEnd, Order
 from atoll_node.engine.sql import Binder, Statement
 
 _COLUMNS = "person_id, source, record_id, start_date, end_date, visit_id, op_start, op_end"
-_ENTRY_TIES = "record_id, source, op_start"
-_LATER_TIES = "visit_id NULLS FIRST, source, record_id, op_start"
+_ENTRY_TIES = "record_id, source, op_start, op_end, end_date, visit_id NULLS FIRST"
+_LATER_TIES = "visit_id NULLS FIRST, source, record_id, op_start, op_end, end_date"
 """Order of events of one day, so that an answer does not depend on chance. ``source`` is the place in the
 criteria list. The published SQL orders entry events by date and key, later ones by date alone."""
 

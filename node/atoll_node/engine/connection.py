@@ -229,7 +229,8 @@ def reach(database: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
     folder = Path(duckdb_extension_httpfs.__file__).parent / "extensions" / f"v{duckdb.__version__}"
     database.execute(f"LOAD {path_literal(str(folder / 'httpfs.duckdb_extension'))}")
     if s3.ca_file is not None:
-        database.execute(f"SET ca_cert_file = {path_literal(str(s3.ca_file))}")
+        # For the whole database: queries run on cursors, which do not see what one connection sets.
+        database.execute(f"SET GLOBAL ca_cert_file = {path_literal(str(s3.ca_file))}")
     scheme, _, host = s3.endpoint.rpartition("://")
     options = {
         "key_id": s3.access_key,

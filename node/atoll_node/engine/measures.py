@@ -39,7 +39,7 @@ from atoll_node.raw import (
     RawTable,
     RawTable1,
 )
-from atoll_schemas.query import TOTAL
+from atoll_schemas.query import MISSING, TOTAL
 from atoll_schemas.results import Dimension
 
 ENTRY_STEP = "entry events"
@@ -267,6 +267,7 @@ def _survival(analysis: SurvivalPlan, session: Runs) -> RawKaplanMeier:
         for number, label in enumerate(labels)
         if (held := counted["level"] == number).any()
     ]
-    test = None if analysis.by is None else log_rank(groups)
+    compared = [group for group in groups if group.group != MISSING]
+    test = None if analysis.by is None else log_rank(compared)
     levels = () if analysis.by is None else labels
     return RawKaplanMeier(analysis.name, tuple(life_table(group) for group in groups), test, levels)

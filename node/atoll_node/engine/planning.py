@@ -47,6 +47,7 @@ from atoll_node.engine.plan import (
 from atoll_node.engine.vocabulary import Vocabulary, resolve_codes, resolve_sets
 from atoll_schemas.circe import CohortExpression
 from atoll_schemas.circe.criteria import Criteria, Record
+from atoll_schemas.circe.expression import used_codesets
 from atoll_schemas.circe.groups import (
     CorrelatedCriterion,
     DemographicCriteria,
@@ -102,7 +103,8 @@ def plan(query: Query, vocabulary: Vocabulary) -> Plan:
 
 def plan_cohort(expression: CohortExpression, vocabulary: Vocabulary) -> Cohort:
     """Return the plan of a cohort expression."""
-    sets = resolve_sets(expression.concept_sets, vocabulary)
+    used = used_codesets(expression)
+    sets = resolve_sets((item for item in expression.concept_sets if item.id in used), vocabulary)
     primary = expression.primary_criteria
     names = distinct_names(tuple(rule.name for rule in expression.inclusion_rules))
     additional = expression.additional_criteria

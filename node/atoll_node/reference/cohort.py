@@ -1,8 +1,9 @@
 """Find who is in a cohort and from when to when, step by step as Circe's SQL does."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from atoll_node.reference.conditions import IndexEvent, group_holds
 from atoll_node.reference.events import Question, end_of, events
@@ -39,7 +40,7 @@ def select(asked: Question) -> Selected:
         for rule in asked.expression.inclusion_rules:
             passing.append([event for event in passing[-1] if group_holds(asked, rule.expression, event)])
         left = [total + bool(step) for total, step in zip(left, passing, strict=True)]
-        included = _limited(passing[-1], asked.expression.expression_limit)
+        included = _limited(passing[-1], asked.expression.expression_limit, _later_order)
         stays += _stays(asked, person_id, included)
     return Selected(tuple(stays), tuple(left))
 
@@ -54,17 +55,17 @@ def _qualified(asked: Question, person_id: int) -> list[IndexEvent]:
     expression = asked.expression
     entry = [
         index
-        for criteria in expression.primary_criteria.criteria_list
+        for place, criteria in enumerate(expression.primary_criteria.criteria_list)
         for event in events(asked, criteria, person_id)
         for period in asked.cdm.rows_of("observation_period", person_id)
-        if (index := _observed(IndexEvent(event, *_span(period)), asked)) is not None
+        if (index := _observed(IndexEvent(event, *_span(period), place), asked)) is not None
     ]
-    entry = _limited(entry, expression.primary_criteria.primary_criteria_limit)
+    entry = _limited(entry, expression.primary_criteria.primary_criteria_limit, _entry_order)
     additional = expression.additional_criteria
     if additional is None:
         return entry
     held = [event for event in entry if group_holds(asked, additional, event)]
-    return held if additional.empty else _limited(held, expression.qualified_limit)
+    return held if additional.empty else _limited(held, expression.qualified_limit, _later_order)
 
 
 def _span(period: Row) -> tuple[date, date]:
@@ -80,19 +81,35 @@ def _observed(index: IndexEvent, asked: Question) -> IndexEvent | None:
     return index if before >= window.prior_days and after >= window.post_days else None
 
 
-def _limited(found: Sequence[IndexEvent], limit: Limit) -> list[IndexEvent]:
-    """Keep all events, or the first or last by start; of one day, the lowest record number."""
+def _limited(
+    found: Sequence[IndexEvent], limit: Limit, order: Callable[[IndexEvent], Any]
+) -> list[IndexEvent]:
+    """Keep all events, or the first or last by start; of one day, the first in the order."""
     if limit.type == "All" or not found:
         return list(found)
     days = [index.event.start for index in found]
     wanted = min(days) if limit.type == "First" else max(days)
-    return [min((index for index in found if index.event.start == wanted), key=_tie)]
+    return [min((index for index in found if index.event.start == wanted), key=order)]
 
 
-def _tie(index: IndexEvent) -> tuple[object, ...]:
-    event = index.event
-    no_visit = event.visit_id is None
-    return (event.record_id, event.end, index.op_start, index.op_end, no_visit, event.visit_id or 0)
+def _entry_order(index: IndexEvent) -> tuple[object, ...]:
+    """The order of entry events of one day: the key, then the place of the criteria."""
+    return (index.event.record_id, index.place, *_period(index), _visit(index))
+
+
+def _later_order(index: IndexEvent) -> tuple[object, ...]:
+    """The order of qualified and included events of one day: the visit, the place, then the key."""
+    return (_visit(index), index.place, index.event.record_id, *_period(index))
+
+
+def _visit(index: IndexEvent) -> tuple[bool, int]:
+    """An event outside every visit comes before those in one."""
+    visit = index.event.visit_id
+    return visit is not None, visit or 0
+
+
+def _period(index: IndexEvent) -> tuple[date, date, date]:
+    return index.op_start, index.op_end, index.event.end
 
 
 def _stays(asked: Question, person_id: int, included: Iterable[IndexEvent]) -> list[Stay]:

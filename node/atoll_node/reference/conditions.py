@@ -14,6 +14,8 @@ class IndexEvent:
     event: Event
     op_start: date
     op_end: date
+    place: int
+    """Where the event's criteria stand in the list of entry criteria."""
 
 
 def group_holds(asked: Question, group: Group, index: IndexEvent) -> bool:
@@ -23,7 +25,7 @@ def group_holds(asked: Question, group: Group, index: IndexEvent) -> bool:
     person = asked.cdm.person(index.event.person_id)
     held = [criterion_holds(asked, item, index) for item in group.criteria_list]
     held += [
-        person_fits(person, index.event.start, index.event.end, item)
+        bool(person) and person_fits(person, index.event.start, index.event.end, item)
         for item in group.demographic_criteria_list
     ]
     held += [group_holds(asked, item, index) for item in group.groups]

@@ -15,6 +15,7 @@ from atoll_node.raw import (
     RawCount,
     RawCrosstab,
     RawKaplanMeier,
+    RawLogRank,
     RawNumber,
     RawNumberGroup,
     RawStep,
@@ -36,6 +37,7 @@ from atoll_node.reference.variables import (
 )
 from atoll_schemas.circe import CohortExpression
 from atoll_schemas.query import (
+    MISSING,
     TOTAL,
     AnyOf,
     Count,
@@ -185,9 +187,16 @@ def _kaplan_meier(cdm: Cdm, analysis: KaplanMeier, members: Sequence[Member]) ->
     ]
     labels = (TOTAL,) if by is None else levels_of(by)
     filled = [label for label in labels if any(time.group == label for time in times)]
-    test = None if by is None else log_rank(filled, times)
+    test = None if by is None else _compared(filled, times)
     levels = () if by is None else tuple(labels)
     return RawKaplanMeier(analysis.outcome.name, tuple(curve(label, times) for label in filled), test, levels)
+
+
+def _compared(labels: Sequence[str], times: Sequence[Time]) -> RawLogRank:
+    """Compare the groups of persons who have a value, as R leaves out those who have none."""
+    return log_rank(
+        [label for label in labels if label != MISSING], [time for time in times if time.group != MISSING]
+    )
 
 
 def _followed(cdm: Cdm, analysis: KaplanMeier, member: Member) -> tuple[int, bool]:
