@@ -320,7 +320,7 @@ def ingest_dataset(
         scratch: Path,
         quarantine: Path,
         progress: Callable[[SourceProgress], None],
-        today: date | None = None,
+        today: date,
     ) -> Staged:
         seen.append(stage(dataset, scratch=scratch, quarantine=quarantine, progress=progress, today=today))
         return seen[-1]

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -89,8 +89,9 @@ class Stage(Protocol):
         scratch: Path,
         quarantine: Path,
         progress: Callable[[SourceProgress], None],
+        today: date,
     ) -> Staged:
-        """Stage one dataset."""
+        """Stage one dataset. ``today`` bounds dates that lie ahead."""
         ...
 
 
@@ -117,7 +118,13 @@ def ingest(
     policy = Policy.of(dataset)
     pseudonyms = Pseudonyms(read_pseudonym_key(home), node.site)
     with _workroom(dataset, home) as scratch:
-        staged = stage(dataset, scratch=scratch, quarantine=home.quarantine, progress=reading)
+        staged = stage(
+            dataset,
+            scratch=scratch,
+            quarantine=home.quarantine,
+            progress=reading,
+            today=clock().date(),
+        )
         opt_outs = read_opt_outs(dataset.opt_out_file, staged.person_ids)
         lake = Lake(places_of(home, node.store), dataset.name, scratch)
         batch = _Batch(dataset, staged, policy, pseudonyms, opt_outs, lake, clock, scratch)

@@ -33,7 +33,7 @@ def stage(
     scratch: Path,
     quarantine: Path,
     progress: Callable[[SourceProgress], None],
-    today: date | None = None,
+    today: date,
     threads: int | None = None,
 ) -> Staged:
     """Read a dataset's files into typed Parquet below ``scratch``.
@@ -42,14 +42,13 @@ def stage(
     lie ahead. Raises ``SourceError`` when a file or the mapping cannot be read at all.
     """
     workers = threads or min(os.cpu_count() or 1, 4)
-    day = today or date.today()
     work = scratch / "sources"
     shutil.rmtree(work, ignore_errors=True)
     (work / "texts").mkdir(parents=True)
     (work / "staged").mkdir()
     read = _omop if dataset.format == "omop" else _flat
     try:
-        return read(dataset, work, quarantine, progress, day, workers)
+        return read(dataset, work, quarantine, progress, today, workers)
     except duckdb.Error as error:
         # The cause may carry file names or values, so only its kind is told.
         raise SourceError(
