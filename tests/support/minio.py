@@ -17,6 +17,7 @@ from urllib3 import PoolManager, Retry
 from urllib3.exceptions import HTTPError
 
 from atoll_node.settings import S3Store
+from tests.support.scripted_hub import PrivateCa
 
 BINARY = Path.home() / ".cache" / "atoll" / "bin" / "minio"
 ACCESS, SECRET, BUCKET = "atoll-test", "atoll-test-secret", "atoll"
@@ -29,6 +30,7 @@ class MinioServer:
 
     endpoint: str
     client: Minio
+    ca_file: Path | None = None
 
     def store(self, secrets: Path, *, prefix: str) -> S3Store:
         """Write the key files and return the node's settings for this bucket."""
@@ -44,12 +46,16 @@ class MinioServer:
             prefix=prefix,
             access_key_file=secrets / "access",
             secret_key_file=secrets / "secret",
+            ca_file=self.ca_file,
         )
 
 
 @contextmanager
-def running_minio(folder: Path) -> Iterator[MinioServer]:
-    """Start a server over ``folder``, and stop it by its process. Skips, loudly, without the binary."""
+def running_minio(folder: Path, *, authority: PrivateCa | None = None) -> Iterator[MinioServer]:
+    """Start a server over ``folder``, and stop it by its process. Skips, loudly, without the binary.
+
+    With an ``authority``, the server speaks TLS with the authority's certificate.
+    """
     binary = str(BINARY) if BINARY.exists() else shutil.which("minio")
     if binary is None:
         pytest.skip(
@@ -66,21 +72,36 @@ def running_minio(folder: Path) -> Iterator[MinioServer]:
         address,
         "--console-address",
         "127.0.0.1:0",
+        *_certificates(folder.parent / "certs", authority),
         str(folder),
     ]
+    scheme, ca_file = ("https", authority.ca_file) if authority else ("http", None)
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            yield MinioServer(f"http://{address}", _ready(address))
+            yield MinioServer(f"{scheme}://{address}", _ready(address, ca_file), ca_file)
         finally:
             process.terminate()
             process.wait(timeout=20)
 
 
-def _ready(address: str) -> Minio:
-    pool = PoolManager(retries=Retry(0), timeout=2)
-    client = Minio(address, access_key=ACCESS, secret_key=SECRET, secure=False, http_client=pool)
+def _certificates(folder: Path, authority: PrivateCa | None) -> list[str]:
+    if authority is None:
+        return []
+    folder.mkdir(parents=True)
+    key, mark, chain = authority.server_file.read_text().partition("-----BEGIN CERTIFICATE-----")
+    (folder / "private.key").write_text(key)
+    (folder / "public.crt").write_text(mark + chain)
+    return ["--certs-dir", str(folder)]
+
+
+def _ready(address: str, ca_file: Path | None) -> Minio:
+    trust = {"ca_certs": str(ca_file)} if ca_file else {}
+    pool = PoolManager(retries=Retry(0), timeout=2, **trust)
+    client = Minio(
+        address, access_key=ACCESS, secret_key=SECRET, secure=ca_file is not None, http_client=pool
+    )
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:

@@ -40,6 +40,7 @@ class LakeTable:
         self.spec = spec
         self.uri = places.table(dataset, spec.name)
         self._options = places.storage_options()
+        self._trusted = places.trusted
         self._table = self._opened()
 
     @property
@@ -68,13 +69,14 @@ class LakeTable:
         properties = CommitProperties(app_transactions=transactions)
         try:
             if self._table is None:
-                create_table_with_add_actions(
-                    self.uri,
-                    schema_of(self.spec),
-                    adds,
-                    storage_options=self._options,
-                    commit_properties=properties,
-                )
+                with self._trusted():
+                    create_table_with_add_actions(
+                        self.uri,
+                        schema_of(self.spec),
+                        adds,
+                        storage_options=self._options,
+                        commit_properties=properties,
+                    )
             else:
                 self._table.create_write_transaction(
                     [*adds], mode="overwrite", schema=schema_of(self.spec), commit_properties=properties
@@ -109,7 +111,8 @@ class LakeTable:
 
     def _opened(self) -> DeltaTable | None:
         try:
-            return DeltaTable(self.uri, storage_options=self._options)
+            with self._trusted():
+                return DeltaTable(self.uri, storage_options=self._options)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:

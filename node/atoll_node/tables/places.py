@@ -1,11 +1,18 @@
 """Name where a dataset's tables lie: one location per dataset and table, in a folder or in S3."""
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from atoll_node.errors import SettingsError
 from atoll_node.home import Home
 from atoll_node.settings import FolderStore, S3Store
+
+_CERTIFICATES = "SSL_CERT_FILE"
+_environment = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,27 @@ class Places:
             # A commit is a PUT that only wins when the version does not exist yet.
             "AWS_CONDITIONAL_PUT": "etag",
         }
+
+    @contextmanager
+    def trusted(self) -> Iterator[None]:
+        """Let a client of deltalake that is made meanwhile trust ``ca_file`` for the rest of its life.
+
+        deltalake has no option for it: its TLS reads the certificates that ``SSL_CERT_FILE`` names when a
+        client is made. The variable is the process's, so it is set for that moment alone, one at a time.
+        """
+        if self.s3 is None or self.s3.ca_file is None:
+            yield
+            return
+        with _environment:
+            before = os.environ.get(_CERTIFICATES)
+            os.environ[_CERTIFICATES] = str(self.s3.ca_file)
+            try:
+                yield
+            finally:
+                if before is None:
+                    del os.environ[_CERTIFICATES]
+                else:
+                    os.environ[_CERTIFICATES] = before
 
 
 def places_of(home: Home, store: FolderStore | S3Store) -> Places:
