@@ -1,8 +1,8 @@
 """Build the federation from nothing: exports, hub, people, invitations, nodes, ingest, releases."""
 
 import json
-import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -72,42 +72,54 @@ def _dataset(dataset: DemoDataset) -> str:
     return "\n[[datasets]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
+class Progress:
+    """How far each site's ingest is: one row a site and dataset, filled from the node's progress lines."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._read: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+
+    def told(self, site: str, event: dict[str, Any]) -> None:
+        """Take one progress line."""
+        key = (site, event["dataset"])
+        tables = self._read.setdefault(key, {})
+        if event["step"] == "reading" and event["of"]:
+            tables[event["table"]] = (event["bytes"], event["of"])
+        done, total = (sum(part) for part in zip(*tables.values(), strict=True)) if tables else (0, 1)
+        self._rows[key] = (*key, "", "", "", "", _bar(done / total, f"{event['step']} {event['table']}"))
+
+    def finished(self, site: str, report: dict[str, Any]) -> None:
+        """Take a finished dataset's counts."""
+        keys = ("read", "written", "quarantined", "opted_out")
+        counts = (f"{sum(table[key] for table in report['tables']):,}" for key in keys)
+        self._rows[site, report["dataset"]] = (site, report["dataset"], *counts, _bar(1, "released"))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the rows for the screen."""
+        return [row for _, row in sorted(self._rows.items())]
+
+
+def _bar(part: float, what: str) -> str:
+    filled = round(part * 10)
+    return f"[green]{'━' * filled}[/][dim]{'━' * (10 - filled)}[/] {what}"
+
+
 def ingested(hospitals: list[Hospital], show: Callable[[Rows], None]) -> None:
-    """Ingest and release at every node at once; ``show`` gets one row per site and dataset as they go."""
-    progress: dict[tuple[str, str], tuple[str, ...]] = {}
-    failures: list[BaseException] = []
-
-    def work(hospital: Hospital) -> None:
-        try:
-            _ingest(hospital, lambda key, row: progress.__setitem__(key, row))
-        except DemoStopped as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=work, args=(hospital,)) for hospital in hospitals]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        show([row for _, row in sorted(progress.items())])
-        threads[0].join(0.1) if threads[0].is_alive() else threads[-1].join(0.1)
-    show([row for _, row in sorted(progress.items())])
-    if failures:
-        raise failures[0]
+    """Ingest and release at every node at once; ``show`` gets the rows as they change."""
+    progress = Progress()
+    with ThreadPoolExecutor(len(hospitals)) as pool:
+        works = [pool.submit(_ingest, hospital, progress) for hospital in hospitals]
+        while wait(works, timeout=0.1).not_done:
+            show(progress.rows())
+    show(progress.rows())
+    for work in works:
+        work.result()
 
 
-def _ingest(hospital: Hospital, note: Callable[[tuple[str, str], tuple[str, ...]], None]) -> None:
-    reports: list[Any] = []
-    releases: list[Any] = []
-    for study in ("colon", "lung"):
-        note((hospital.site, study), (hospital.site, study, "", "", "", "", "[cyan]━━━━╺[/]"))
-        report = hospital.node.call("ingest", study)
-        reports.append(report)
-        tables = report["tables"]
-        total = {key: sum(t[key] for t in tables) for key in ("read", "written", "quarantined", "opted_out")}
-        note(
-            (hospital.site, study),
-            (hospital.site, study, *(f"{total[key]:,}" for key in total), "[green]━━━━━ done[/]"),
-        )
-        releases.append(hospital.node.call("release", study))
+def _ingest(hospital: Hospital, progress: Progress) -> None:
+    reports = hospital.node.follow(lambda event: progress.told(hospital.site, event), "ingest")
+    hospital.reports["releases"] = hospital.node.call("release")
+    for report in reports:
+        progress.finished(hospital.site, report)
     hospital.reports["datasets"] = reports
     hospital.reports["quarantined"] = [item for report in reports for item in report["quarantined"]]
-    hospital.reports["releases"] = releases

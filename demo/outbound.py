@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
 from demo.parts import Hospital
 
 EVERYTHING = "1000000"
@@ -54,10 +56,24 @@ def left_the_hospitals(hospitals: list[Hospital], *, search: bool = True) -> Lef
         report = hospital.node.call("outbound", "--polls", "--last", EVERYTHING)
         totals += [(hospital.site, t["why"], t["messages"], t["bytes"]) for t in report["totals"]]
         if search:
-            secrets = set(identifiers(hospital))
+            secrets = {*identifiers(hospital), *pseudonyms(hospital)}
             searched += len(secrets)
-            found += sum(any(s in message["content"] for s in secrets) for message in report["messages"])
+            found += sum(_holds(message["content"], secrets) for message in report["messages"])
     return Left(tuple(totals), found, searched)
+
+
+def _holds(content: str, secrets: set[str]) -> bool:
+    return any(secret in content for secret in secrets)
+
+
+def pseudonyms(hospital: Hospital) -> Iterator[str]:
+    """Yield every pseudonym in the node's person tables."""
+    files = [str(file) for file in hospital.node.home.glob("lake/**/person/*.parquet")]
+    with duckdb.connect() as connection:
+        for (person,) in connection.execute(
+            "SELECT DISTINCT person_id FROM read_parquet(?)", [files]
+        ).fetchall():
+            yield str(person)
 
 
 def identifiers(hospital: Hospital) -> Iterator[str]:

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,31 @@ class Program:
             env=self._environment(),
         )
         if done.returncode not in (0, 3):
-            raise DemoStopped(
-                f"`{self.name} {' '.join(arguments[:2])}` ended with {done.returncode}: "
-                f"{_last_line(done.stderr)}",
-                f"the full log is in {self.home.name}/logs; remove demo-out and run the demo again",
-            )
+            raise self._failure(arguments, done.returncode, done.stderr)
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def _failure(self, arguments: Sequence[str], code: int, errors: bytes) -> DemoStopped:
+        return DemoStopped(
+            f"`{self.name} {' '.join(arguments[:2])}` ended with {code}: {_last_line(errors)}",
+            f"the full log is in {self.home.name}/logs; remove demo-out and run the demo again",
+        )
+
+    def follow(self, told: Callable[[dict[str, Any]], None], *arguments: str) -> Any:
+        """Run a subcommand with ``--json --progress``, hand on each progress line, return what it printed."""
+        with tempfile.TemporaryFile() as printed:  # a pipe would fill while the progress is read
+            with subprocess.Popen(
+                self._line([*arguments, "--json", "--progress"]), stdout=printed, stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL, env=self._environment(),
+            ) as running:  # fmt: skip
+                last = b""
+                for line in running.stderr or ():
+                    last = line
+                    if line.startswith(b'{"dataset"'):
+                        told(json.loads(line))
+            if running.returncode != 0:
+                raise self._failure(arguments, running.returncode, last)
+            printed.seek(0)
+            return json.load(printed)
 
     def entries(self) -> list[Any]:
         """Return the audit chain's entries, oldest first."""

@@ -21,8 +21,6 @@ from demo.screen import Screen
 
 COHORTS = Path(__file__).parent / "cohorts"
 COLUMNS = ("site", "state", "release", "engine", "from task to answer")
-AGE_EDGES = tuple(float(age) for age in range(20, 91, 5))
-NODE_EDGES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 35.0)
 
 
 @dataclass
@@ -113,7 +111,7 @@ def catalog(tale: Tale) -> None:
         for at in view.sites
     ]
     tale.screen.table("datasets", ("dataset", "title", "site", "release", "persons", "years"), rows)
-    kilobytes = left_the_hospitals(tale.federation.hospitals).bytes / 1000
+    kilobytes = left_the_hospitals(tale.federation.hospitals, search=False).bytes / 1000
     tale.screen.say(f"only metadata left the nodes: {kilobytes:,.1f} KB")
     found = tale.hub.datasets("levamisole")
     tale.screen.say(
@@ -207,15 +205,15 @@ def questions(tale: Tale) -> None:
     stage3 = atoll.Cohort.from_circe(COHORTS / "stage3_colon.json")
     counted = asked(tale, "count", lambda: tale.hub.count(stage3, dataset="colon", project=tale.project))
     show(tale, "count", counted)
+    tale.screen.say("withheld: at a site the rule removed, or left, fewer than 10 persons; 0 looks like 1–9")
     tale.screen.chapter("Table 1 by treatment arm")
     described = asked(
         tale,
         "table1",
         lambda: tale.hub.table1(
-            colon(), ["age", "sex", "nodes"], by="arm", dataset="colon", project=tale.project,
-            edges={"age": AGE_EDGES, "nodes": NODE_EDGES},
+            colon(), ["age", "sex", "nodes", "extent"], by="arm", dataset="colon", project=tale.project
         ),
-    )  # fmt: skip
+    )
     show(tale, "table1", described)
     tale.screen.chapter("Kaplan–Meier by arm, with the log-rank test stratified by site")
     run = asked(tale, "kaplan_meier", lambda: survival(tale))

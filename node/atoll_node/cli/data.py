@@ -1,6 +1,9 @@
 """`ingest` and `release`: a hospital's files become tables, and tables become what questions run on."""
 
+import json
+import sys
 from collections import Counter
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +34,9 @@ def ingest(
     dataset: DatasetArgument = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
+    progress: Annotated[
+        bool, typer.Option("--progress", help="With --json: one JSON line per step on standard error.")
+    ] = False,
 ) -> None:
     """Read the files, de-identify, write tables. The same files again change nothing.
 
@@ -45,7 +51,11 @@ def ingest(
     node = node_of(context, home)
     chosen = datasets_of(node, dataset)
     if as_json:
-        reports = [_as_json(ingest_dataset(node, one, _unseen, _unseen)) for one in chosen]
+        seen = _told if progress else _unseen
+        reports = [
+            _as_json(ingest_dataset(node, one, partial(seen, one.name), partial(seen, one.name)))
+            for one in chosen
+        ]
         print_json(reports[0] if dataset else reports)
         return
     for one in chosen:
@@ -96,8 +106,18 @@ def add_to(commands: typer.Typer) -> None:
     commands.command()(release)
 
 
-def _unseen(event: object) -> None:
+def _unseen(dataset: str, event: SourceProgress | TableReport) -> None:
     """Show nothing: JSON is printed at the end."""
+
+
+def _told(dataset: str, event: SourceProgress | TableReport) -> None:
+    """Say how far reading and writing are: a table's name and counts, never a value."""
+    line: dict[str, object] = {"dataset": dataset, "table": event.table}
+    if isinstance(event, SourceProgress):
+        line |= {"step": "reading", "rows": event.rows, "bytes": event.bytes_read, "of": event.bytes_total}
+    else:
+        line |= {"step": "written", "rows": event.written}
+    print(json.dumps(line), file=sys.stderr, flush=True)
 
 
 def _with_bars(node: Node, dataset: DatasetSettings) -> Ingested:
