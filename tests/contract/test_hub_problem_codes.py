@@ -365,14 +365,14 @@ def a_table_that_is_gone(hub: Consortium) -> httpx.Response:
 @provokes("hub.not_ready")
 def a_database_that_is_away(hub: Consortium) -> httpx.Response:
     # SQLite opens its file at the first connection; a folder in its place cannot be opened.
+    database = hub.home.state / "hub.sqlite"
+    database.rename(database.with_suffix(".away"))
+    database.mkdir()
     hub.hub.database.close()
-    for file in hub.home.state.glob("hub.sqlite*"):
-        file.rename(file.with_suffix(".away"))
-    (hub.home.state / "hub.sqlite").mkdir()
     try:
         return hub.http.get("/v1/ready")
     finally:
-        (hub.home.state / "hub.sqlite").rmdir()
+        database.rmdir()
 
 
 @provokes("database.revision")
