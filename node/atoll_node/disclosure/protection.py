@@ -122,11 +122,15 @@ class _Task:
         return math.floor(high + NOISE) - math.ceil(low - NOISE) + 1 < self.settings.minimum_persons
 
     def _hide_for(self, exposed: dict[Key, frozenset[int]]) -> bool:
-        """Hide or coarsen the smallest count that bounds an exposed one; without any, hide all the rest."""
+        """Hide or coarsen the smallest count that bounds an exposed one; without any, hide all the rest.
+
+        A count whose bounds another one's turn has moved already is looked at anew before more is hidden.
+        """
         moved: set[Key] = set()
         for key, binding in exposed.items():
-            beside = [near for near in self._named(binding) if self._movable(near)]
-            if moved.isdisjoint(beside) and beside:
+            bounding = self._named(binding)
+            beside = [near for near in bounding if self._movable(near)]
+            if moved.isdisjoint(bounding) and beside:
                 moved.add(self._moved(key, beside))
         rest = [] if moved else [key for key in self.free if self._movable(key)]
         for key in rest:
