@@ -11,7 +11,8 @@ import pytest
 
 from atoll_node.agent import Agent, HubDeclined, HubUnreachable, Standing
 from atoll_node.agent.client import HubClient
-from atoll_node.bootstrap import Node, enrol_node, make_home, open_agent, open_node, real_world
+from atoll_node.bootstrap import Node, make_home, open_node, real_world
+from atoll_node.bootstrap.network import enrol_node, open_agent
 from atoll_node.errors import HubError, Refused, SettingsError
 from atoll_node.home import Home
 from atoll_schemas.protocol import Cancelled, PermitApplication, Refusal

@@ -10,9 +10,10 @@ import pytest
 
 from atoll_node.agent import Standing
 from atoll_node.audit import Decision
-from atoll_node.bootstrap import open_node, running_alone, take_request, write_standing
+from atoll_node.bootstrap import open_node, running_alone, take_request
+from atoll_node.bootstrap.network import write_standing
 from atoll_node.cli import app
-from atoll_node.cli.main import commands
+from atoll_node.cli.main import declared
 from atoll_node.home import Home
 from atoll_node.wizard import check
 from atoll_schemas.permits import Permit
@@ -247,8 +248,8 @@ def test_version_is_told(capsys):
 
 
 def every_command() -> list[tuple[str, ...]]:
-    found = [(str(command.callback.__name__),) for command in commands.registered_commands]
-    for group in commands.registered_groups:
+    found = [(str(command.callback.__name__),) for command in declared([]).registered_commands]
+    for group in declared([]).registered_groups:
         for command in group.typer_instance.registered_commands:
             found.append((str(group.name), command.name or command.callback.__name__))
     return found

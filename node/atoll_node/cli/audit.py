@@ -57,3 +57,8 @@ def list_all(context: typer.Context, home: HomeOption = DEFAULT_HOME, as_json: J
         (one.sequence, f"{one.at:%Y-%m-%d %H:%M:%S}", one.actor, one.action, one.subject) for one in entries
     ]
     print_table("decisions", ("entry", "when (UTC)", "who", "what", "about"), rows)
+
+
+def add_to(above: typer.Typer) -> None:
+    """Add the commands of this module."""
+    above.add_typer(commands, name="audit")

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from atoll_node.bootstrap import Ingested, Node, datasets_of, ingest_dataset, release_dataset
+from atoll_node.bootstrap import Node, datasets_of
+from atoll_node.bootstrap.data import Ingested, ingest_dataset, release_dataset
 from atoll_node.cli.screen import (
     DEFAULT_HOME,
     HomeOption,

@@ -4,13 +4,13 @@ import json
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 import typer
 
 from atoll_node.bootstrap import World, real_world, software
-from atoll_node.cli import audit, data, outbound, permits, service, setup
 from atoll_node.errors import NodeError
 from atoll_schemas.problems import ExitCode, Problem
 
@@ -30,13 +30,38 @@ A first day:
 
 Every command takes --home (or ATOLL_NODE_HOME), --json, and --help with examples.
 """
-commands = typer.Typer(
-    name="atoll-node", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
-)
-for room in (setup, data, service, outbound):
-    room.add_to(commands)
-commands.add_typer(permits.commands, name="permits")
-commands.add_typer(audit.commands, name="audit")
+_ROOMS = {
+    "init": "setup",
+    "enroll": "setup",
+    "ingest": "data",
+    "release": "data",
+    "up": "service",
+    "status": "service",
+    "outbound": "outbound",
+    "permits": "permits",
+    "audit": "audit",
+}
+"""Which module declares a command. Only that one loads, so that a steward does not wait for the engine."""
+
+
+def declared(given: Sequence[str]) -> typer.Typer:
+    """Declare the command that was typed, or all of them when none is known (for help and did-you-mean)."""
+    known = _ROOMS.get(given[0]) if given else None
+    made = typer.Typer(
+        name="atoll-node",
+        help=_HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    made.callback()(_node)
+    for room in [known] if known else dict.fromkeys(_ROOMS.values()):
+        import_module(f"atoll_node.cli.{room}").add_to(made)
+    return made
+
+
+def _node() -> None:
+    """Stand for the command itself: with a callback a lone subcommand keeps its name."""
 
 
 def app(arguments: Sequence[str] | None = None, world: World | None = None) -> int:
@@ -48,7 +73,9 @@ def app(arguments: Sequence[str] | None = None, world: World | None = None) -> i
         print(software())
         return ExitCode.OK
     try:
-        ended = commands(given, standalone_mode=False, obj=world or real_world(), prog_name="atoll-node")
+        ended = declared(given)(
+            given, standalone_mode=False, obj=world or real_world(), prog_name="atoll-node"
+        )
     except NodeError as error:
         return _failed(given, error.code, error.message, error.next_step, error.exit_code, debug)
     except _Complaint as error:

@@ -220,3 +220,8 @@ def _methods(text: str | None) -> tuple[Method, ...] | None:
 
 def _day(moment: datetime) -> date:
     return moment.date()
+
+
+def add_to(above: typer.Typer) -> None:
+    """Add the commands of this module."""
+    above.add_typer(commands, name="permits")

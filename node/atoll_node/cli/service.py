@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from atoll_node.bootstrap import empty_spill, open_agent, open_stages, running_alone, state_of
+from atoll_node.bootstrap import empty_spill, running_alone, state_of
+from atoll_node.bootstrap.data import open_stages
+from atoll_node.bootstrap.network import open_agent
 from atoll_node.cli.screen import DEFAULT_HOME, HomeOption, JsonOption, node_of, print_json, print_lines
 from atoll_node.errors import SettingsError
 from atoll_node.logs import set_up_logs

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.prompt import Confirm, Prompt
 
-from atoll_node.bootstrap import enrol_node, make_home
+from atoll_node.bootstrap import make_home
+from atoll_node.bootstrap.network import enrol_node
 from atoll_node.cli.screen import (
     DEFAULT_HOME,
     HomeOption,

@@ -1,0 +1,157 @@
+"""Wire what touches tables: ingest, releases and the catalog; the engine and the gate."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+from atoll_node.answer import Stages
+from atoll_node.audit import Decision
+from atoll_node.bootstrap import Node
+from atoll_node.catalog import describe, profile_of
+from atoll_node.catalog.duckdb_adapter import opened
+from atoll_node.disclosure import Ledger, LedgerStore, clear, clear_parts
+from atoll_node.engine import DuckDbEngine, S3Access
+from atoll_node.engine.connection import reach
+from atoll_node.ingest import IngestReport, TableReport, ingest, last_ingest, release
+from atoll_node.release import Release
+from atoll_node.releases import Releases
+from atoll_node.settings import DatasetSettings
+from atoll_node.sources import SourceProgress, stage
+from atoll_node.staging import Quarantined, SourceWarning, Staged
+from atoll_node.tables.places import places_of
+from atoll_schemas.catalog import CatalogEntry, CatalogPush
+
+
+def open_stages(node: Node) -> Stages:
+    """Wire the way out: releases, DuckDB over their files, and the gate with its ledger."""
+    engine = DuckDbEngine(node.settings.engine, node.home.scratch, _s3(node))
+    ledger = Ledger(LedgerStore(node.home.state))
+    site, settings = node.settings.site, node.settings.gate
+    return Stages(
+        release_of=_Newest(Releases(node.home)),
+        run=partial(engine.run, clock=time.perf_counter),
+        clear=lambda raw, query, release: clear(
+            raw, query=query, release=release, site=site, settings=settings, ledger=ledger
+        ),
+    )
+
+
+class _Newest:
+    """The newest release of a dataset, read and checked once."""
+
+    def __init__(self, releases: Releases) -> None:
+        self._releases = releases
+        self._read: dict[str, Release] = {}
+
+    def __call__(self, dataset: str) -> Release | None:
+        names = self._releases.names(dataset)
+        if not names:
+            return None
+        kept = self._read.get(dataset)
+        if kept is None or kept.name != names[-1]:
+            kept = self._read[dataset] = self._releases.load(names[-1])
+        return kept
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one ingest did, and which records it did not take."""
+
+    report: IngestReport
+    quarantined: tuple[Quarantined, ...]
+    warnings: tuple[SourceWarning, ...]
+
+
+def ingest_dataset(
+    node: Node,
+    dataset: DatasetSettings,
+    reading: Callable[[SourceProgress], None],
+    written: Callable[[TableReport], None],
+) -> Ingested:
+    """Bring a dataset's files into its tables, and put it on record."""
+    seen: list[Staged] = []
+
+    def staged(
+        dataset: DatasetSettings,
+        *,
+        scratch: Path,
+        quarantine: Path,
+        progress: Callable[[SourceProgress], None],
+        today: date,
+    ) -> Staged:
+        seen.append(stage(dataset, scratch=scratch, quarantine=quarantine, progress=progress, today=today))
+        return seen[-1]
+
+    report = ingest(
+        dataset,
+        node=node.settings,
+        home=node.home,
+        clock=node.world.clock,
+        reading=reading,
+        written=written,
+        stage=staged,
+    )
+    facts = {"batch": report.batch, "changed": report.changed}
+    node.audit.record(Decision("ingest.completed", "operator", dataset.name, facts))
+    return Ingested(report, seen[-1].quarantined, seen[-1].warnings)
+
+
+def release_dataset(node: Node, dataset: DatasetSettings) -> Release:
+    """Freeze a dataset, describe it through the gate, and queue the catalog for the hub."""
+    before = Releases(node.home).names(dataset.name)
+    frozen = release(dataset, node=node.settings, home=node.home, clock=node.world.clock)
+    if frozen.name not in before:
+        facts = {"digest": frozen.content_digest}
+        node.audit.record(Decision("release.created", "operator", frozen.name, facts))
+    push = _catalog_with(node, _entry(node, dataset, frozen))
+    described = Decision("catalog.described", "operator", frozen.name, {"catalog": push.digest()})
+    with node.audit.recorded(described) as connection:
+        node.outbox.post(connection, "catalog", push.model_dump_json(by_alias=True, exclude_none=True))
+    return frozen
+
+
+def _entry(node: Node, dataset: DatasetSettings, frozen: Release) -> CatalogEntry:
+    s3 = _s3(node)
+    prepare = None if s3 is None else partial(reach, s3=s3)
+    scratch = node.home.scratch / "catalog"
+    with opened(frozen, node.settings.engine, scratch=scratch, prepare=prepare) as view:
+        profile = profile_of(view, frozen)
+    return describe(
+        profile,
+        frozen,
+        title=dataset.title,
+        description=dataset.description,
+        settings=node.settings.gate,
+        clear_parts=clear_parts,
+    )
+
+
+def _catalog_with(node: Node, entry: CatalogEntry) -> CatalogPush:
+    """Return the node's whole catalog: the one before with this entry in the place of its dataset."""
+    offered = {dataset.name for dataset in node.settings.datasets}
+    last = node.outbox.newest("catalog")
+    before = CatalogPush.model_validate_json(last).entries if last else ()
+    kept = tuple(one for one in before if one.dataset != entry.dataset and one.dataset in offered)
+    return CatalogPush(
+        site=node.settings.site,
+        entries=tuple(sorted((*kept, entry), key=lambda one: one.dataset)),
+        pushed_at=node.world.clock(),
+        last_ingest=last_ingest(entry.dataset, node.home).finished_at.date(),
+    )
+
+
+def _s3(node: Node) -> S3Access | None:
+    places = places_of(node.home, node.settings.store)
+    if places.s3 is None or places.keys is None:
+        return None
+    return S3Access(
+        endpoint=places.s3.endpoint,
+        access_key=places.keys.access,
+        secret_key=places.keys.secret,
+        region=places.s3.region,
+        path_style=places.s3.path_style,
+        ca_file=places.s3.ca_file,
+    )
