@@ -226,8 +226,11 @@ def clear_means(text: str, **changes: float) -> str:
     return table_out(["arm", "persons", "missing", "mean"], lines)
 
 
-def clear_bins(text: str, **changes: float) -> str:
-    """Return the bins that leave of ``from | to | persons`` rows; a blank end is open."""
+def clear_bins(text: str, *, missing: int = 30, **changes: float) -> str:
+    """Return the bins that leave of ``from | to | persons`` rows; a blank end is open.
+
+    ``missing`` further persons have no number.
+    """
     header, rows = rows_in(text)
     ends = [(float(low) if low else None, float(high) if high else None) for low, high, _ in rows]
     edges = [low for low, _ in ends if low is not None]
@@ -236,7 +239,7 @@ def clear_bins(text: str, **changes: float) -> str:
         for (low, _), row in zip(ends, rows, strict=True)
         for place in range(int(row[2]))
     ]
-    (group,) = clear_number({TOTAL: (values, 0)}, edges, **changes).groups
+    (group,) = clear_number({TOTAL: (values, missing)}, edges, **changes).groups
     lines = [[end_out(part.low), end_out(part.high), cell_out(part.persons)] for part in group.bins]
     return table_out(header, lines)
 
