@@ -13,7 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from joserfc import jws, jwt
+from authlib.oauth2.rfc7523 import private_key_jwt_sign
+from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
@@ -44,17 +45,17 @@ class NodeKey:
 
     def assertion(self, *, node_id: str, audience: str, now: datetime, token_id: str) -> str:
         """Return a client assertion (RFC 7523 section 3) that lives one minute."""
-        issued = int(now.timestamp())
-        claims: dict[str, Any] = {
-            "iss": node_id,
-            "sub": node_id,
-            "aud": audience,
-            "iat": issued,
-            "exp": issued + ASSERTION_SECONDS,
-            "jti": token_id,
-        }
-        header = {"alg": ALGORITHM, "typ": "JWT", "kid": self.public_jwk()["kid"]}
-        return jwt.encode(header, claims, self.key, algorithms=[ALGORITHM])
+        signed: str = private_key_jwt_sign(
+            self.key,
+            node_id,
+            audience,
+            alg=ALGORITHM,
+            claims={"jti": token_id},
+            header={"typ": "JWT", "kid": self.public_jwk()["kid"]},
+            issued_at=int(now.timestamp()),
+            expires_in=ASSERTION_SECONDS,
+        )
+        return signed
 
     def seal_key(self) -> bytes:
         """Return the key that seals the audit chain, derived so that it is good for nothing else."""
