@@ -39,12 +39,17 @@ COHORT: dict[str, Any] = {
 
 @dataclass
 class MovableClock:
-    """Tells the real time, moved by what the test asked for."""
+    """Tells the real time, moved by what the test asked for, until it is held still."""
 
     moved: timedelta = timedelta(0)
+    held_at: datetime | None = None
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.moved
+        return (self.held_at or datetime.now(UTC)) + self.moved
+
+    def hold(self) -> None:
+        """Let time pass only when the test moves it."""
+        self.held_at = datetime.now(UTC)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
