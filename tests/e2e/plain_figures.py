@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,15 +43,10 @@ def log_rank(strata: Iterable[Sequence[Followed]], groups: Sequence[str]) -> Log
     variance = np.zeros((len(groups), len(groups)))
     for stratum in strata:
         for day in sorted({one.days for one in stratum if one.died}):
-            risk = np.array(
-                [sum(one.days >= day and one.group == group for one in stratum) for group in groups]
-            )
-            dead = np.array(
-                [
-                    sum(one.days == day and one.died and one.group == group for one in stratum)
-                    for group in groups
-                ]
-            )
+            at_risk = Counter(one.group for one in stratum if one.days >= day)
+            died = Counter(one.group for one in stratum if one.days == day and one.died)
+            risk = np.array([at_risk[group] for group in groups])
+            dead = np.array([died[group] for group in groups])
             people, deaths = risk.sum(), dead.sum()
             share = risk / people
             observed += dead
@@ -61,21 +57,21 @@ def log_rank(strata: Iterable[Sequence[Followed]], groups: Sequence[str]) -> Log
     return LogRank(observed, expected, variance)
 
 
-def followed_in_demo(files: Path, site: str, study: str) -> list[Followed]:
+def followed_in_demo(exports: Path, site: str, study: str) -> list[Followed]:
     """Read a site's exports of one study as a person would: group is the arm (colon) or the sex (lung)."""
-    folder = files / "demo" / site / study
+    folder = exports / site / study
     patients = {row["mrn"]: row for row in reversed(_read(folder, "patient", site))}
     style = STYLES[site]
-    arms = {row["mrn"]: row["arm"] for row in _read(folder, "treatment", site)} if study == "colon" else {}
-    sexes = {style.male: "male", style.female: "female"}
+    if study == "colon":
+        groups = {row["mrn"]: row["arm"] for row in _read(folder, "treatment", site)}
+    else:
+        sexes = {style.male: "male", style.female: "female"}
+        groups = {number: sexes[row["sex"]] for number, row in patients.items()}
     found = []
     for row in _read(folder, "follow_up", site):
-        group = (
-            arms[row["mrn"]] if arms else sexes[patients[row["mrn"]]["sex"]] if row["mrn"] in patients else ""
-        )
         days = _days(row["randomised"], row["last_seen"], style.date)
-        if group and days is not None:
-            found.append(Followed(days, row["vital"] == "dead", group))
+        if row["mrn"] in groups and days is not None:
+            found.append(Followed(days, row["vital"] == "dead", groups[row["mrn"]]))
     return found
 
 

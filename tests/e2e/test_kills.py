@@ -74,7 +74,7 @@ def test_a_node_is_killed_after_it_answered_a_dead_hub(federation):
 
 
 def test_everything_is_killed_while_a_node_works(federation):
-    run, task = federation.catch_at_work("harbour", federation.survival)
+    run, _ = federation.catch_at_work("harbour", federation.survival)
     for site in SITES:
         federation.kill(site)
     federation.hub.kill()

@@ -210,6 +210,13 @@ def _line(number: str, one: Patient) -> Sequence[object]:
     return (number, one.sex, one.age, start, one.arm, seen, vital, value)
 
 
+def write_mapping(file: Path) -> Path:
+    """Write the mapping that reads what :func:`write_export` writes."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(_MAPPING, encoding="utf-8")
+    return file
+
+
 def dataset_toml(name: str, path: Path, mapping: Path, *, title: str = "", **more: bool) -> str:
     """Return a dataset's section of the node's settings."""
     flags = "".join(f"{key} = {str(value).lower()}\n" for key, value in more.items())
@@ -227,6 +234,11 @@ class Exports:
     settings: Mapping[str, str]
 
     @property
+    def demo(self) -> Path:
+        """The folder of the demo's files: one below it for each site, and in it one for each study."""
+        return self.files / "demo"
+
+    @property
     def mapping(self) -> Path:
         """The mapping of ``registry``, ``institutions``, and any other file that this module writes."""
         return self.files / "mapping.toml"
@@ -235,7 +247,7 @@ class Exports:
 def write_exports(files: Path) -> Exports:
     """Write every site's exports below ``files``."""
     demo = {site.site: site.datasets for site in write_site_files(files / "demo", SEED).sites}
-    (files / "mapping.toml").write_text(_MAPPING, encoding="utf-8")
+    write_mapping(files / "mapping.toml")
     return Exports(files, {site: _exported(files, site, demo[site]) for site in SITES})
 
 

@@ -55,6 +55,18 @@ class NodeProcess:
         assert done.returncode == 0 or not check, f"{arguments}: {done.stderr}"
         return Done(done.returncode, done.stdout, done.stderr)
 
+    def begin(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Begin one command in the background, for a test that ends it."""
+        with (self.home / "begun.log").open("ab") as log:
+            return subprocess.Popen(
+                [*self._program(), *arguments],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self._environment(),
+                cwd=_ROOT,
+            )
+
     def call(self, *arguments: str) -> Any:
         """Run one command with ``--json`` and return what it printed."""
         return self.cli(*arguments, "--json").json()
