@@ -3,7 +3,7 @@
 import csv
 import gzip
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from demo.make_data import STYLES
+
+COLON_ARMS = {"Obs": "observation", "Lev": "levamisole", "Lev+5FU": "levamisole_5fu"}
+"""The colon trial's arms: their codes in the files, and the labels that the mappings give them."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class LogRank:
         return float(difference @ np.linalg.solve(self.variance[:-1, :-1], difference))
 
 
-def log_rank(strata: Iterable[Sequence[Followed]], groups: Sequence[str]) -> LogRank:
+def log_rank(strata: Iterable[Sequence[Followed]], groups: Collection[str]) -> LogRank:
     """Sum observed, expected and hypergeometric variance of every event time of every stratum."""
     observed, expected = np.zeros(len(groups)), np.zeros(len(groups))
     variance = np.zeros((len(groups), len(groups)))

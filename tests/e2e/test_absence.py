@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from demo.make_data import SITES
+from tests.e2e.plain_figures import COLON_ARMS, followed_in_demo, log_rank
 from tests.support.federation import PATIENCE, SpeakingAnother, soon
+from tests.support.federation_exports import all_with
 
 pytestmark = pytest.mark.e2e
 SHORT = 3
@@ -39,6 +41,25 @@ def test_a_node_that_is_away_for_the_whole_query_is_late_and_stays_so(federation
     assert run.peek().contract == partial.contract, "what was said stays said"
     assert federation.kept_at_node("valley", federation.task(run, "valley").id) is None, "it never ran"
     federation.assert_chains_hold("valley")
+
+
+def test_the_log_rank_of_two_sites_is_that_of_these_two_and_names_them(federation, exports):
+    federation.nodes["valley"].stop()
+    run = federation.ada.kaplan_meier(
+        all_with("C18.9"),
+        outcome="death",
+        by="arm",
+        dataset="colon",
+        project=federation.project,
+        deadline=SHORT,
+    )
+    result = run.result(timeout=PATIENCE)
+    found = result.contract.merged.log_rank
+    two = log_rank([followed_in_demo(exports.demo, site, "colon") for site in OTHERS], COLON_ARMS)
+    assert (result.headline, result.state) == ("2 of 3 sites", "partial")
+    assert sorted(found.sites) == sorted(OTHERS)
+    assert found.groups == tuple(COLON_ARMS.values())
+    assert found.chi_square == pytest.approx(two.chi_square, rel=1e-9)
 
 
 def test_two_of_three_sites_become_three_when_the_third_returns(federation):

@@ -10,7 +10,7 @@ import pytest
 from atoll_schemas.cells import Measured, Pooled
 from atoll_schemas.results import MergedKaplanMeier, MergedNumber, MergedTable1, Result, StratifiedLogRank
 from demo.make_data import SITES
-from tests.e2e.plain_figures import Followed, LogRank, followed_in_demo, log_rank
+from tests.e2e.plain_figures import COLON_ARMS, Followed, LogRank, followed_in_demo, log_rank
 from tests.support.federation_exports import (
     REGISTRY_PERSONS,
     Patient,
@@ -23,8 +23,6 @@ from tests.support.shared_data import shared
 
 pytestmark = pytest.mark.e2e
 EXACT = 1e-9
-ARMS = ("Obs", "Lev", "Lev+5FU")
-LABELS = ("observation", "levamisole", "levamisole_5fu")
 
 
 def within(cell: object, truth: int) -> bool:
@@ -58,7 +56,8 @@ def test_the_colon_trials_log_rank_equals_the_pooled_files_stratified_by_site(fe
         all_with("C18.9"), outcome="death", by="arm", dataset="colon", project=federation.project
     )
     found = log_rank_of(run.result().contract)
-    assert_same_test(found, log_rank(strata, ARMS), [LABELS.index(group) for group in found.groups])
+    labels = list(COLON_ARMS.values())
+    assert_same_test(found, log_rank(strata, COLON_ARMS), [labels.index(group) for group in found.groups])
 
 
 def test_the_lung_studys_log_rank_by_sex_equals_the_pooled_files_stratified_by_site(federation, exports):
