@@ -5,7 +5,7 @@ from typing import Required, TypedDict
 
 from atoll.cohort import Cohort
 from atoll.question import Ask, OutcomeLike, VariableLike
-from atoll_schemas.query import Method, Tighten, Variable
+from atoll_schemas.query import Method, Variable
 
 
 class Options(TypedDict, total=False):
@@ -37,7 +37,6 @@ def asking(
 ) -> Ask:
     """Return the question."""
     sites = options.get("sites")
-    minimum = options.get("minimum_persons")
     return Ask(
         cohort=cohort.expression,
         method=method,
@@ -50,7 +49,7 @@ def asking(
         dataset=options.get("dataset"),
         sites=None if sites is None else _texts(sites),
         deadline=options.get("deadline", 300),
-        tighten=None if minimum is None else Tighten(minimum_persons=minimum),
+        minimum_persons=options.get("minimum_persons"),
     )
 
 

@@ -72,7 +72,7 @@ class Ask:
     dataset: str | None = None
     sites: tuple[str, ...] | None = None
     deadline: int = 300
-    tighten: Tighten | None = None
+    minimum_persons: int | None = None
 
     def needs_catalog(self) -> bool:
         """Whether a name must be looked up; a lone ``death`` is the same everywhere."""
@@ -87,7 +87,7 @@ class Ask:
                 dataset=dataset,
                 cohort=self.cohort,
                 analysis=self._analysis(catalogued),
-                tighten=self.tighten,
+                tighten=self._tighten(),
             )
             return Submission(
                 query=query, sites=self.sites, deadline_seconds=self.deadline, idempotency_key=key
@@ -96,6 +96,9 @@ class Ask:
             first = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise Invalid("question.invalid", f"{place or 'the question'}: {first['msg']}") from None
+
+    def _tighten(self) -> Tighten | None:
+        return None if self.minimum_persons is None else Tighten(minimum_persons=self.minimum_persons)
 
     def _analysis(self, catalogued: Catalogued | None) -> Analysis:
         by = tuple(_grouping(self._variable(item, catalogued)) for item in self.by)
