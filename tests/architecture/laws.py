@@ -1,4 +1,4 @@
-"""Two import-linter contract types of our own: which libraries a package may use, and who may use a library."""
+"""Two import-linter contract types of our own: what a package may use, and who may use a library."""
 
 import sys
 from typing import Any

@@ -1,0 +1,129 @@
+"""The differential would see a wrong engine: planted errors are found within the examples that it runs.
+
+Each error is one that a compiler of cohorts could make. It is planted into the node's engine, and the
+random questions of the differential must then differ from the reference.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from atoll_node.engine import DuckDbEngine
+from atoll_node.engine.connection import Session
+from atoll_node.engine.sql import Statement
+from atoll_node.reference import evaluate
+from atoll_node.settings import EngineSettings
+from atoll_schemas.query import Query
+from tests.support.lake import release_of
+from tests.support.same_aggregates import differences
+from tests.support.small_sites import Tables, queries, site, sites
+
+Rewrite = Callable[[str], str]
+
+
+class Found(Exception):
+    """The two engines answered differently."""
+
+
+def replaced(old: str, new: str) -> Rewrite:
+    return lambda text: text.replace(old, new)
+
+
+@contextmanager
+def planted(rewrite: Rewrite) -> Iterator[None]:
+    """Run every statement as the faulty compiler would have written it."""
+    execute = Session._execute
+
+    def wrong(session: Session, statement: Statement) -> Any:
+        return execute(session, Statement(rewrite(statement.text), statement.parameters))
+
+    with patch.object(Session, "_execute", wrong):
+        yield
+
+
+STATEMENTS: dict[str, Rewrite] = {
+    "the last day of a window is left out": replaced("a.start_date <= (x.", "a.start_date < (x."),
+    "the first day of a window is left out": replaced("a.start_date >= (x.", "a.start_date > (x."),
+    "the end of the index event is taken for its start": replaced("(x.end_date +", "(x.start_date +"),
+    "events outside observation count": replaced("a.start_date <= x.op_end", "TRUE"),
+    "the visit is not compared": replaced("a.visit_id = x.visit_id", "TRUE"),
+    "every group is ANY": replaced(" AND ((q.event_id IN", " OR ((q.event_id IN"),
+    "the first record is not chosen": replaced("e.ordinal = 1", "TRUE"),
+    "the last entry is taken for the first": replaced(
+        "min(start_date) AS start_date FROM o", "max(start_date) AS start_date FROM o"
+    ),
+    "stays that touch are not joined": replaced("start_date <= max(end_date)", "start_date < max(end_date)"),
+    "a drug without an end lasts for a day": replaced(" + r.days_supply", " + 1"),
+    "at most counts one more": replaced("NOT IN (SELECT x.event_id", "IN (SELECT x.event_id"),
+    "records count twice in distinct": replaced("count(DISTINCT a.concept_id)", "count(*)"),
+    "follow-up goes on for a day": replaced(
+        "_end_date - i.index_date)", "_end_date - i.index_date + 1)"
+    ),
+    "an outcome on the index day counts": replaced(" > i.index_date", " >= i.index_date"),
+    "the highest key is the first": replaced("arg_min_null", "arg_max_null"),
+    "a bin holds its upper edge": replaced("DOUBLE THEN 0", "DOUBLE + 0.5 THEN 0"),
+    "concept 0 is a value": replaced(", 0) = 0 THEN", ", 0) = -1 THEN"),
+}  # fmt: skip
+quick = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def differ(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Tables, Query], bool]:
+    folder = tmp_path_factory.mktemp("sensitivity")
+    engine = DuckDbEngine(EngineSettings(memory="300MB", threads=1), folder / "scratch")
+
+    def judged(tables: Tables, query: Query) -> bool:
+        answer = engine.run(query, release_of(tables, folder), clock=time.monotonic)
+        return bool(differences(answer, evaluate(tables, query)))
+
+    return judged
+
+
+def finds(differ: Callable[[Tables, Query], bool]) -> bool:
+    """Run the differential as it is; say whether it ends with a difference."""
+
+    @quick
+    @given(tables=sites(), asked=st.lists(queries(), min_size=4, max_size=4))
+    def differential(tables: Tables, asked: list[Query]) -> None:
+        if any(differ(tables, query) for query in asked):
+            raise Found
+
+    try:
+        differential()
+    except Found:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("rewrite", STATEMENTS.values(), ids=STATEMENTS)
+def test_a_wrong_statement_is_found(differ: Callable[[Tables, Query], bool], rewrite: Rewrite) -> None:
+    with planted(rewrite):
+        assert finds(differ)
+
+
+def test_without_an_error_nothing_is_found(differ: Callable[[Tables, Query], bool]) -> None:
+    full = site(Random(5), 10)
+    drawn: list[Query] = []
+
+    @settings(quick, max_examples=10)
+    @given(queries())
+    def collect(query: Query) -> None:
+        drawn.append(query)
+
+    collect()
+    assert not any(differ(full, query) for query in drawn)
