@@ -15,7 +15,7 @@ import typer
 
 from atoll.cli import app as sdk_app
 from atoll_hub.cli import app as hub_app
-from atoll_node.cli.main import commands as node_app
+from atoll_node.cli.main import declared as node_commands
 from atoll_node.deidentify.page import page as deidentification_page
 from atoll_node.deidentify.policy import Policy
 
@@ -55,7 +55,7 @@ class Program:
     spoken_of: frozenset[str]
 
 
-NODE = Program("atoll-node", _NODE_OPENING, node_app, frozenset({"--home", "--json", "--help"}))
+NODE = Program("atoll-node", _NODE_OPENING, node_commands(()), frozenset({"--home", "--json", "--help"}))
 HUB = Program("atoll-hub", _HUB_OPENING, hub_app, frozenset({"--help"}))
 SDK = Program("atoll", _SDK_OPENING, sdk_app, frozenset({"--json", "--help"}))
 
