@@ -61,6 +61,11 @@ class Home:
         return self.root / "state" / "up.lock"
 
     @property
+    def store_proof(self) -> Path:
+        """What the S3 store was seen to do when writers raced (JSON), with the store's identity."""
+        return self.root / "state" / "store.json"
+
+    @property
     def scratch(self) -> Path:
         """Staged and spilled data; emptied at start."""
         return self.root / "scratch"

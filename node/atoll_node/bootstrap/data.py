@@ -10,6 +10,7 @@ from pathlib import Path
 from atoll_node.answer import Stages
 from atoll_node.audit import Decision
 from atoll_node.bootstrap import Node
+from atoll_node.bootstrap.store import require_safe_store
 from atoll_node.catalog import describe, profile_of
 from atoll_node.catalog.duckdb_adapter import opened
 from atoll_node.disclosure import Ledger, LedgerStore, clear, clear_parts
@@ -71,7 +72,8 @@ def ingest_dataset(
     reading: Callable[[SourceProgress], None],
     written: Callable[[TableReport], None],
 ) -> Ingested:
-    """Bring a dataset's files into its tables, and put it on record."""
+    """Bring a dataset's files into its tables, and put it on record. Refuses a store that loses commits."""
+    require_safe_store(node)
     seen: list[Staged] = []
 
     def staged(

@@ -8,6 +8,7 @@ import typer
 from atoll_node.bootstrap import empty_spill, running_alone, state_of
 from atoll_node.bootstrap.data import open_stages
 from atoll_node.bootstrap.network import open_agent
+from atoll_node.bootstrap.store import warn_of_store
 from atoll_node.cli.screen import DEFAULT_HOME, HomeOption, JsonOption, node_of, print_json, print_lines
 from atoll_node.errors import SettingsError
 from atoll_node.logs import set_up_logs
@@ -38,6 +39,7 @@ def up(
         set_up_logs(node.home.logs, level)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         empty_spill(node.home)
+        warn_of_store(node)
         agent = open_agent(node, open_stages(node))
         try:
             agent.run()

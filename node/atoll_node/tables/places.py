@@ -40,7 +40,7 @@ class Places:
         if self.s3 is None or self.keys is None:
             return None
         return {
-            "AWS_ENDPOINT_URL": self.s3.endpoint,
+            "AWS_ENDPOINT_URL": _endpoint_for_deltalake(self.s3),
             "AWS_REGION": self.s3.region,
             "AWS_ACCESS_KEY_ID": self.keys.access,
             "AWS_SECRET_ACCESS_KEY": self.keys.secret,
@@ -81,6 +81,14 @@ def places_of(home: Home, store: FolderStore | S3Store) -> Places:
     )
     root = "/".join(part for part in (f"s3://{store.bucket}", store.prefix.strip("/")) if part)
     return Places(root=root, s3=store, keys=keys)
+
+
+def _endpoint_for_deltalake(store: S3Store) -> str:
+    """Return the endpoint as deltalake wants it: when buckets are hosts, with the bucket in the name."""
+    if store.path_style:
+        return store.endpoint
+    scheme, _, host = store.endpoint.partition("://")
+    return f"{scheme}://{store.bucket}.{host}"
 
 
 def _secret(file: Path) -> str:

@@ -16,16 +16,8 @@ class Bucket:
     """The node's bucket."""
 
     def __init__(self, store: S3Store, keys: S3Keys) -> None:
-        address = urlsplit(store.endpoint)
         pool = urllib3.PoolManager(ca_certs=str(store.ca_file)) if store.ca_file else None
-        self._client = Minio(
-            address.netloc,
-            access_key=keys.access,
-            secret_key=keys.secret,
-            secure=address.scheme == "https",
-            region=store.region,
-            http_client=pool,
-        )
+        self._client = client_of(store, keys, pool=pool)
 
     def put(self, file: Path, uri: str) -> None:
         """Upload a file to an ``s3://bucket/key`` URI."""
@@ -42,6 +34,22 @@ class Bucket:
             self._client.fget_object(bucket, key, str(file))
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failed("read") from error
+
+
+def client_of(store: S3Store, keys: S3Keys, *, pool: urllib3.PoolManager | None = None) -> Minio:
+    """Return a client for the store's endpoint and way of naming buckets."""
+    address = urlsplit(store.endpoint)
+    client = Minio(
+        address.netloc,
+        access_key=keys.access,
+        secret_key=keys.secret,
+        secure=address.scheme == "https",
+        region=store.region,
+        http_client=pool,
+    )
+    if not store.path_style:
+        client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+    return client
 
 
 def _split(uri: str) -> tuple[str, str]:

@@ -1,0 +1,136 @@
+"""Prove that a store may hold the lake, keep the proof with the store's identity, and refuse any other."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from atoll_node.errors import LakeError
+from atoll_node.settings import S3Store
+from atoll_node.store.delta_adapter import Commits
+from atoll_node.store.race import Bucket, race
+from atoll_node.store.verdict import Verdict, judged_commits, judged_condition, judged_race
+from atoll_schemas.problems import ExitCode
+
+OWN_FOLDER = "_atoll"
+"""Below the store's prefix: what the node writes to try the store. No dataset has such a name."""
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Identity(_Kept):
+    """What makes it the same store: where it is, what it calls itself, and the mark that lies in it."""
+
+    endpoint: str
+    bucket: str
+    prefix: str
+    path_style: bool
+    server: str
+    mark: str
+
+
+class Proof(_Kept):
+    """What a store was seen to do."""
+
+    identity: Identity
+    at: datetime
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def safe(self) -> bool:
+        """Whether every verdict is good."""
+        return all(verdict.safe for verdict in self.verdicts)
+
+
+class UnsafeStore(LakeError):
+    """The store would lose saved rows: the node does not write to it."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class NamedBucket(Bucket, Protocol):
+    """A bucket whose server says its name."""
+
+    def server_name(self) -> str:
+        """Return what the store calls itself."""
+
+
+def prove(
+    store: S3Store,
+    bucket: NamedBucket,
+    commits: Callable[[str], Commits],
+    kept: Proof | None,
+    *,
+    new_id: Callable[[], str],
+    clock: Callable[[], datetime],
+) -> Proof:
+    """Try the store, unless ``kept`` is a good proof of this very one; the condition is tried each time.
+
+    ``commits`` lets Delta writers race for a table at a key below the bucket.
+    """
+    own = own_folder(store)
+    mark = _mark(bucket, f"{own}/store", new_id)
+    identity = Identity(
+        endpoint=store.endpoint,
+        bucket=store.bucket,
+        prefix=store.prefix,
+        path_style=store.path_style,
+        server=bucket.server_name(),
+        mark=mark.decode("ascii", errors="replace"),
+    )
+    verdicts = [judged_condition(bucket.put_new(f"{own}/store", mark))]
+    if verdicts[-1].safe and kept is not None and kept.safe and kept.identity == identity:
+        return kept
+    if verdicts[-1].safe:
+        verdicts.append(judged_race(race(bucket, f"{own}/race-{new_id()}")))
+    if verdicts[-1].safe:
+        verdicts.append(raced_commits(bucket, f"{own}/table-{new_id()}", commits))
+    return Proof(identity=identity, at=clock(), verdicts=tuple(verdicts))
+
+
+def raced_commits(bucket: Bucket, place: str, commits: Callable[[str], Commits]) -> Verdict:
+    """Let Delta writers race for a table at ``place``, judge it, and take the table away."""
+    try:
+        seen = commits(place)
+    finally:
+        bucket.remove([one.key for one in bucket.list(f"{place}/")])
+    return judged_commits(seen.writers, seen.acknowledged, seen.visible, seen.versions)
+
+
+def own_folder(store: S3Store) -> str:
+    """Return the key below which the node tries the store."""
+    return "/".join(part for part in (store.prefix.strip("/"), OWN_FOLDER) if part)
+
+
+def refuse_unsafe(proof: Proof) -> None:
+    """Raise ``UnsafeStore`` for the first verdict that is bad."""
+    for verdict in proof.verdicts:
+        if not verdict.safe:
+            raise UnsafeStore(verdict.code, f"the store is refused: {verdict.told}", verdict.fix)
+
+
+def read_proof(file: Path) -> Proof | None:
+    """Return the kept proof; ``None`` when there is none, or none that can be read."""
+    try:
+        return Proof.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _mark(bucket: Bucket, key: str, new_id: Callable[[], str]) -> bytes:
+    """Return the mark that lies in the store, after writing one if there is none."""
+    found = bucket.get(key)
+    if found is None:
+        bucket.put(key, new_id().encode("ascii"))
+        found = bucket.get(key)
+    if found is None:
+        raise LakeError(
+            "store.mark",
+            "the store does not give back what was written to it",
+            "see that the key may read and write below the prefix, and see the store's own log",
+        )
+    return found
