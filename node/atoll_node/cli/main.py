@@ -40,6 +40,7 @@ _ROOMS = {
     "outbound": "outbound",
     "permits": "permits",
     "audit": "audit",
+    "store": "store",
 }
 """Which module declares a command. Only that one loads, so that a steward does not wait for the engine."""
 

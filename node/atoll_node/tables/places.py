@@ -76,11 +76,14 @@ def places_of(home: Home, store: FolderStore | S3Store) -> Places:
     """Return the places of the node's store. Raises ``SettingsError`` when a key file cannot be read."""
     if isinstance(store, FolderStore):
         return Places(root=str((home.root / store.path).resolve()))
-    keys = S3Keys(
-        access=_secret(home.root / store.access_key_file), secret=_secret(home.root / store.secret_key_file)
-    )
+    keys = keys_of(home.root / store.access_key_file, home.root / store.secret_key_file)
     root = "/".join(part for part in (f"s3://{store.bucket}", store.prefix.strip("/")) if part)
     return Places(root=root, s3=store, keys=keys)
+
+
+def keys_of(access: Path, secret: Path) -> S3Keys:
+    """Read a key pair from its two files. Raises ``SettingsError`` for one that others may read."""
+    return S3Keys(access=_secret(access), secret=_secret(secret))
 
 
 def _endpoint_for_deltalake(store: S3Store) -> str:
