@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from atoll_node.engine import DuckDbEngine
+from atoll_node.engine.coverage import RUNS
 from atoll_node.release import Release
 from atoll_node.settings import EngineSettings
-from atoll_schemas.circe import CohortExpression, UnsupportedCohort
+from atoll_schemas.circe import CohortExpression, UnsupportedCohort, refuse_beyond
 from atoll_schemas.query import Query
 from tests.support.lake import release_of_files
 from tests.support.shared_data import shared
@@ -26,7 +27,9 @@ def definitions() -> dict[int, CohortExpression]:
     found = {}
     for file in shared("circe/definitions").glob("*.json"):
         try:
-            found[int(file.stem)] = CohortExpression.from_json(file.read_text(encoding="utf-8"))
+            expression = CohortExpression.from_json(file.read_text(encoding="utf-8"))
+            refuse_beyond(expression, RUNS)
+            found[int(file.stem)] = expression
         except UnsupportedCohort:
             continue
     return found

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atoll_schemas.circe import CohortError, CohortExpression
-from atoll_schemas.circe.names import CIRCE_NAMES
+from tests.support.circe_examples import ATTRIBUTES
 
-_KEYS = st.sampled_from(sorted(CIRCE_NAMES)) | st.text(max_size=8)
+_KEYS = st.sampled_from(sorted(ATTRIBUTES)) | st.text(max_size=8)
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 _VALUES = st.recursive(
     _SCALARS,
@@ -89,7 +89,7 @@ def test_an_expression_survives_the_wire_with_its_digest(content: dict[str, Any]
     assert again.digest() == read.digest()
 
 
-@given(_expressions(), st.sampled_from(sorted(CIRCE_NAMES)), st.integers(1, 9))
+@given(_expressions(), st.sampled_from(sorted(ATTRIBUTES)), st.integers(1, 9))
 @settings(max_examples=100, deadline=None)
 def test_a_foreign_field_is_never_ignored(content: dict[str, Any], name: str, value: int) -> None:
     body = next(iter(content["PrimaryCriteria"]["CriteriaList"][0].values()))

@@ -8,9 +8,10 @@ from typing import Any
 
 from atoll_schemas import audit, catalog, cells, people, permits, problems, protocol, query
 from atoll_schemas import results as res
-from atoll_schemas.circe import concepts, criteria, expression, groups, parts
+from atoll_schemas.circe import CohortExpression, concepts
 from atoll_schemas.contract import Contract
 from atoll_schemas.tables import model
+from tests.support import circe_examples
 
 Wire = dict[str, Any]
 
@@ -63,72 +64,7 @@ RELAPSE: Wire = {
 }
 
 # Cohorts, in Circe's own spelling.
-CONCEPT: Wire = {"CONCEPT_ID": 4180790}
-ITEM: Wire = {"concept": CONCEPT, "isExcluded": False, "includeDescendants": True, "includeMapped": False}
-CONCEPT_SET: Wire = {
-    "id": 0,
-    "name": "colon cancer",
-    "expression": {"items": [ITEM]},
-    "SourceCodes": [SOURCE_CODE],
-}
-ADULT: Wire = {"Value": 18.0, "Op": "gte"}
-SINCE: Wire = {"Value": "2015-01-01", "Op": "gte"}
-RECORD: Wire = {
-    "CodesetId": 0,
-    "First": True,
-    "OccurrenceStartDate": SINCE,
-    "Age": ADULT,
-    "Gender": [{"CONCEPT_ID": 8532}],
-}
-VALUED: Wire = {
-    **RECORD,
-    "ValueAsNumber": {"Value": 3.5, "Op": "bt", "Extent": 5.0},
-    "ValueAsConcept": [{"CONCEPT_ID": 4181412}],
-}
-ERA: Wire = {"CodesetId": 0, "First": False, "EraStartDate": SINCE, "Gender": []}
-CRITERIA: Wire = {"ConditionOccurrence": RECORD}
-BEFORE: Wire = {"Days": 365, "Coeff": -1}
-EVENT_WINDOW: Wire = {"Start": BEFORE, "End": {"Days": 0, "Coeff": -1}, "UseEventEnd": False}
-AT_LEAST_ONE: Wire = {"Type": 2, "Count": 1, "IsDistinct": False}
-CORRELATED: Wire = {
-    "Criteria": CRITERIA,
-    "StartWindow": EVENT_WINDOW,
-    "Occurrence": AT_LEAST_ONE,
-    "RestrictVisit": False,
-    "IgnoreObservationPeriod": False,
-}
-FACTS: Wire = {"Age": ADULT, "Gender": [{"CONCEPT_ID": 8507}], "Race": [], "Ethnicity": []}
-INNER: Wire = {
-    "Type": "AT_LEAST",
-    "Count": 1,
-    "CriteriaList": [CORRELATED],
-    "DemographicCriteriaList": [],
-    "Groups": [],
-}
-GROUP: Wire = {
-    "Type": "ALL",
-    "CriteriaList": [],
-    "DemographicCriteriaList": [FACTS],
-    "Groups": [INNER],
-}
-RULE: Wire = {"name": "adults with an earlier record", "expression": GROUP}
-OFFSET: Wire = {"DateField": "StartDate", "Offset": 365}
-PRIMARY: Wire = {
-    "CriteriaList": [CRITERIA],
-    "ObservationWindow": {"PriorDays": 0, "PostDays": 0},
-    "PrimaryCriteriaLimit": {"Type": "First"},
-}
-COHORT: Wire = {
-    "ConceptSets": [CONCEPT_SET],
-    "PrimaryCriteria": PRIMARY,
-    "QualifiedLimit": {"Type": "First"},
-    "ExpressionLimit": {"Type": "First"},
-    "InclusionRules": [RULE],
-    "EndStrategy": {"DateOffset": OFFSET},
-    "CensoringCriteria": [],
-    "CollapseSettings": {"CollapseType": "ERA", "EraPad": 0},
-    "CensorWindow": {"StartDate": "2015-01-01"},
-}
+COHORT: Wire = circe_examples.PARTS[CohortExpression]
 COUNT: Wire = {"method": "count", "by": [SEX]}
 QUERY: Wire = {
     "data_model": "core@1",
@@ -463,45 +399,7 @@ EXAMPLES: dict[type[Contract], Wire] = {
     cells.Measured: measured(60.25),
     # circe
     concepts.SourceCode: SOURCE_CODE,
-    concepts.ConceptSetItem: ITEM,
-    concepts.ConceptSetExpression: {"items": [ITEM]},
-    concepts.ConceptSet: CONCEPT_SET,
-    parts.Part: {},
-    parts.Concept: CONCEPT,
-    parts.NumericRange: {"Value": 18.0, "Op": "bt", "Extent": 65.0},
-    parts.DateRange: {"Value": "2015-01-01", "Op": "bt", "Extent": "2019-12-31"},
-    parts.Period: {"StartDate": "2015-01-01", "EndDate": "2019-12-31"},
-    parts.Limit: {"Type": "First"},
-    criteria.Record: RECORD,
-    criteria.ConditionOccurrence: RECORD,
-    criteria.DrugExposure: RECORD,
-    criteria.ProcedureOccurrence: RECORD,
-    criteria.DeviceExposure: RECORD,
-    criteria.Valued: VALUED,
-    criteria.Measurement: VALUED,
-    criteria.Observation: VALUED,
-    criteria.VisitOccurrence: RECORD,
-    criteria.Specimen: RECORD,
-    criteria.Death: {"CodesetId": 0, "OccurrenceStartDate": SINCE, "Age": ADULT, "Gender": []},
-    criteria.Era: ERA,
-    criteria.ConditionEra: ERA,
-    criteria.DrugEra: ERA,
-    criteria.ObservationPeriod: {"First": True, "PeriodStartDate": SINCE},
-    criteria.Criteria: CRITERIA,
-    groups.Endpoint: BEFORE,
-    groups.EventWindow: EVENT_WINDOW,
-    groups.Occurrence: AT_LEAST_ONE,
-    groups.CorrelatedCriterion: CORRELATED,
-    groups.DemographicCriteria: FACTS,
-    groups.Group: GROUP,
-    groups.InclusionRule: RULE,
-    groups.DateOffset: OFFSET,
-    groups.CustomEra: {"DrugCodesetId": 0, "GapDays": 30, "Offset": 0, "DaysSupplyOverride": 28},
-    groups.EndStrategy: {"DateOffset": OFFSET},
-    expression.ObservationWindow: {"PriorDays": 365, "PostDays": 0},
-    expression.PrimaryCriteria: PRIMARY,
-    expression.CollapseSettings: {"CollapseType": "ERA", "EraPad": 0},
-    expression.CohortExpression: COHORT,
+    **circe_examples.PARTS,
     # people
     people.Me: {
         "name": "ada",

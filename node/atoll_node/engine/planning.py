@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
 from atoll_node.engine.checking import outcome_parts
+from atoll_node.engine.coverage import RUNS
 from atoll_node.engine.labels import (
     PERSON_LEVELS,
     bin_labels,
@@ -45,18 +46,13 @@ from atoll_node.engine.plan import (
     TrialLevel,
 )
 from atoll_node.engine.vocabulary import Vocabulary, resolve_codes, resolve_sets
-from atoll_schemas.circe import CohortExpression
-from atoll_schemas.circe.criteria import Criteria, Record
+from atoll_node.errors import EngineError
+from atoll_schemas.circe import CohortExpression, UnsupportedCohort, refuse_beyond
+from atoll_schemas.circe.criteria import CorrelatedCriteria, Criteria, CriteriaGroup
+from atoll_schemas.circe.endings import EndStrategy
 from atoll_schemas.circe.expression import used_codesets
-from atoll_schemas.circe.groups import (
-    CorrelatedCriterion,
-    DemographicCriteria,
-    Endpoint,
-    EndStrategy,
-    EventWindow,
-    Group,
-)
-from atoll_schemas.circe.parts import Concept, DateRange, Limit, NumericRange, Part
+from atoll_schemas.circe.groups import DemographicCriteria, Endpoint, Window
+from atoll_schemas.circe.parts import Concept, DateRange, NumericRange, Part, ResultLimit
 from atoll_schemas.query import (
     CategoryValue,
     Count,
@@ -97,12 +93,17 @@ _CONCEPTS = {
 
 
 def plan(query: Query, vocabulary: Vocabulary) -> Plan:
-    """Return the plan of a checked query."""
-    return Plan(plan_cohort(query.cohort, vocabulary), _analysis(query, vocabulary))
+    """Return the plan of a checked query. Raises ``EngineError`` for what the engine does not run."""
+    try:
+        cohort = plan_cohort(query.cohort, vocabulary)
+    except UnsupportedCohort as error:
+        raise EngineError("engine.unsupported", str(error), "leave it out, or ask when it runs") from None
+    return Plan(cohort, _analysis(query, vocabulary))
 
 
 def plan_cohort(expression: CohortExpression, vocabulary: Vocabulary) -> Cohort:
-    """Return the plan of a cohort expression."""
+    """Return the plan of a cohort expression. Raises ``UnsupportedCohort`` for what is not run."""
+    refuse_beyond(expression, RUNS)
     used = used_codesets(expression)
     sets = resolve_sets((item for item in expression.concept_sets if item.id in used), vocabulary)
     primary = expression.primary_criteria
@@ -128,7 +129,7 @@ def plan_cohort(expression: CohortExpression, vocabulary: Vocabulary) -> Cohort:
     )
 
 
-def _order(limit: Limit) -> Order:
+def _order(limit: ResultLimit) -> Order:
     return cast(Order, limit.type.lower())
 
 
@@ -143,7 +144,7 @@ def _events(criteria: Criteria, sets: Sets) -> Events:
     )
 
 
-def _filters(body: Record | Part) -> tuple[Filter, ...]:
+def _filters(body: Part) -> tuple[Filter, ...]:
     found: list[Filter] = []
     for name, value in body:
         if isinstance(value, (NumericRange, DateRange)):
@@ -157,7 +158,7 @@ def _ids(concepts: Sequence[Concept]) -> tuple[int, ...]:
     return tuple(sorted({concept.concept_id for concept in concepts}))
 
 
-def _condition(group: Group, sets: Sets) -> Condition:
+def _condition(group: CriteriaGroup, sets: Sets) -> Condition:
     members: tuple[Counted | Person | Condition, ...] = (
         *(_counted(item, sets) for item in group.criteria_list),
         *(_person(item) for item in group.demographic_criteria_list),
@@ -172,7 +173,7 @@ def _person(item: DemographicCriteria) -> Person:
     return Person(_filters(item))
 
 
-def _counted(item: CorrelatedCriterion, sets: Sets) -> Counted:
+def _counted(item: CorrelatedCriteria, sets: Sets) -> Counted:
     bounds = (*_bounds(item.start_window, event_end=False), *_bounds(item.end_window, event_end=True))
     if item.ignore_observation_period:
         bounds = tuple(bound for bound in bounds if bound.days is not None)
@@ -187,7 +188,7 @@ def _counted(item: CorrelatedCriterion, sets: Sets) -> Counted:
     )
 
 
-def _bounds(window: EventWindow | None, *, event_end: bool) -> tuple[Bound, ...]:
+def _bounds(window: Window | None, *, event_end: bool) -> tuple[Bound, ...]:
     if window is None:
         return ()
     use_end = event_end if window.use_event_end is None else window.use_event_end

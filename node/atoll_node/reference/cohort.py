@@ -8,8 +8,8 @@ from typing import Any
 from atoll_node.reference.conditions import IndexEvent, group_holds
 from atoll_node.reference.events import Question, end_of, events
 from atoll_node.reference.rows import Cdm, Row, day, integer
-from atoll_schemas.circe.groups import CustomEra
-from atoll_schemas.circe.parts import Limit
+from atoll_schemas.circe.endings import CustomEra
+from atoll_schemas.circe.parts import ResultLimit
 from atoll_schemas.tables import DOMAINS
 
 
@@ -82,7 +82,7 @@ def _observed(index: IndexEvent, asked: Question) -> IndexEvent | None:
 
 
 def _limited(
-    found: Sequence[IndexEvent], limit: Limit, order: Callable[[IndexEvent], Any]
+    found: Sequence[IndexEvent], limit: ResultLimit, order: Callable[[IndexEvent], Any]
 ) -> list[IndexEvent]:
     """Keep all events, or the first or last by start; of one day, the first in the order."""
     if limit.type == "All" or not found:

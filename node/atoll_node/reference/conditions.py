@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from atoll_node.reference.events import Event, Question, events, person_fits
-from atoll_schemas.circe.groups import CorrelatedCriterion, Endpoint, EventWindow, Group
+from atoll_schemas.circe.criteria import CorrelatedCriteria, CriteriaGroup
+from atoll_schemas.circe.groups import Endpoint, Window
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class IndexEvent:
     """Where the event's criteria stand in the list of entry criteria."""
 
 
-def group_holds(asked: Question, group: Group, index: IndexEvent) -> bool:
+def group_holds(asked: Question, group: CriteriaGroup, index: IndexEvent) -> bool:
     """Whether so many members hold as the group's type wants; a group without members holds."""
     if group.empty:
         return True
@@ -38,7 +39,7 @@ def group_holds(asked: Question, group: Group, index: IndexEvent) -> bool:
     return count >= wanted if group.type == "AT_LEAST" else count <= wanted
 
 
-def criterion_holds(asked: Question, item: CorrelatedCriterion, index: IndexEvent) -> bool:
+def criterion_holds(asked: Question, item: CorrelatedCriteria, index: IndexEvent) -> bool:
     """Whether the events around the index event are exactly, at most or at least so many."""
     near = [
         event
@@ -53,7 +54,7 @@ def criterion_holds(asked: Question, item: CorrelatedCriterion, index: IndexEven
     return {0: count == wanted, 1: count <= wanted, 2: count >= wanted}[item.occurrence.type]
 
 
-def _lies_around(event: Event, item: CorrelatedCriterion, index: IndexEvent) -> bool:
+def _lies_around(event: Event, item: CorrelatedCriteria, index: IndexEvent) -> bool:
     observed = not item.ignore_observation_period
     if observed and not index.op_start <= event.start <= index.op_end:
         return False
@@ -66,7 +67,7 @@ def _lies_around(event: Event, item: CorrelatedCriterion, index: IndexEvent) -> 
     return starts and ends
 
 
-def _within(window: EventWindow, event: Event, index: IndexEvent, *, by_end: bool, observed: bool) -> bool:
+def _within(window: Window, event: Event, index: IndexEvent, *, by_end: bool, observed: bool) -> bool:
     use_end = by_end if window.use_event_end is None else window.use_event_end
     moment = event.end if use_end else event.start
     anchor = index.event.end if window.use_index_end else index.event.start

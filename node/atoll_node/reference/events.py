@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeVar
 
+from atoll_node.reference.coverage import RUNS
 from atoll_node.reference.rows import Cdm, Row, day, integer, number, text
-from atoll_schemas.circe import CohortExpression
+from atoll_schemas.circe import CohortExpression, refuse_beyond
 from atoll_schemas.circe.concepts import ConceptSet
 from atoll_schemas.circe.criteria import Criteria
 from atoll_schemas.circe.parts import Concept, DateRange, NumericRange
@@ -52,7 +53,11 @@ class Question:
 
 
 def question(cdm: Cdm, expression: CohortExpression) -> Question:
-    """Resolve the concept sets: the included concepts less the excluded ones."""
+    """Resolve the concept sets: the included concepts less the excluded ones.
+
+    Raises ``UnsupportedCohort`` for what this engine does not run.
+    """
+    refuse_beyond(expression, RUNS)
     return Question(cdm, expression, {item.id: _codeset(cdm, item) for item in expression.concept_sets})
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
-from atoll_schemas.circe.parts import Concept, Part, Text, unsupported
+from atoll_schemas.circe.parts import Concept, Part, Text
 from atoll_schemas.contract import Contract
 
 CodeText = Annotated[str, Field(min_length=1, max_length=120)]
@@ -24,23 +25,18 @@ class SourceCode(Contract):
 class ConceptSetItem(Part):
     """One line of a concept set."""
 
-    concept: Concept = Field(alias="concept")
-    is_excluded: bool = Field(default=False, alias="isExcluded")
-    include_descendants: bool = Field(default=False, alias="includeDescendants")
-    include_mapped: bool = Field(default=False, alias="includeMapped")
-
-    @field_validator("include_mapped")
-    @classmethod
-    def _mapped_is_refused(cls, value: bool) -> bool:
-        if value:
-            raise unsupported("mapped concepts are not supported yet")
-        return value
+    model_config = ConfigDict(alias_generator=to_camel)
+    concept: Concept
+    is_excluded: bool = False
+    include_descendants: bool = False
+    include_mapped: bool = False
 
 
 class ConceptSetExpression(Part):
     """The lines of a concept set: all included ones less all excluded ones."""
 
-    items: tuple[ConceptSetItem, ...] = Field(default=(), alias="items", max_length=50_000)
+    model_config = ConfigDict(alias_generator=to_camel)
+    items: tuple[ConceptSetItem, ...] = Field(default=(), max_length=50_000)
 
 
 class ConceptSet(Part):

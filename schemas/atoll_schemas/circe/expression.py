@@ -1,52 +1,64 @@
-"""Hold a cohort expression: the part of OHDSI's Circe language that Atoll runs."""
+"""Hold a cohort expression: the whole of OHDSI's Circe language, with Atoll's additions."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from functools import cache
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic.fields import FieldInfo
 
+from atoll_schemas.canonical import canonical_json
 from atoll_schemas.circe.concepts import ConceptSet
-from atoll_schemas.circe.criteria import Criteria
-from atoll_schemas.circe.groups import EndStrategy, Group, InclusionRule
+from atoll_schemas.circe.criteria import Criteria, CriteriaGroup
+from atoll_schemas.circe.endings import CollapseSettings, EndStrategy
 from atoll_schemas.circe.limits import MOST_CRITERIA, check_extent
-from atoll_schemas.circe.parts import CollapseType, Limit, Part, Period
+from atoll_schemas.circe.parts import CodesetMark, Part, Period, ResultLimit, SomeDays, Text
 from atoll_schemas.circe.reading import json_value, told
+from atoll_schemas.circe.writing import as_read, canonical_form
+
+_BOUNDED = object()
+"""Tells that the extent of the JSON is checked already."""
 
 
-class ObservationWindow(Part):
+class ObservationFilter(Part):
     """Days of observation that an entry event needs before and after it."""
 
-    prior_days: int = Field(default=0, ge=0, le=100_000)
-    post_days: int = Field(default=0, ge=0, le=100_000)
+    prior_days: SomeDays = 0
+    post_days: SomeDays = 0
 
 
 class PrimaryCriteria(Part):
     """The entry events."""
 
     criteria_list: tuple[Criteria, ...] = Field(min_length=1)
-    observation_window: ObservationWindow = ObservationWindow()
-    primary_criteria_limit: Limit = Limit()
+    observation_window: ObservationFilter = ObservationFilter()
+    primary_criteria_limit: ResultLimit = ResultLimit()
 
 
-class CollapseSettings(Part):
-    """Cohort periods at most ``EraPad`` days apart become one."""
+class InclusionRule(Part):
+    """A named group; the names appear in the attrition."""
 
-    collapse_type: CollapseType = "ERA"
-    era_pad: int = Field(default=0, ge=0, le=100_000)
+    documentation = frozenset({"description"})
+    name: Text = Field(default="", alias="name")
+    description: str | None = Field(default=None, alias="description", max_length=100_000)
+    expression: CriteriaGroup = Field(alias="expression")
 
 
 class CohortExpression(Part):
     """Who is in the cohort and from when to when, in Circe's own JSON names.
 
-    Semantics are those of the SQL that OHDSI's circe-be generates.
+    Semantics are those of the SQL that OHDSI's circe-be generates. Two expressions are equal when their
+    canonical forms are: what only documents is not compared.
     """
 
-    documentation = frozenset({"cdmVersionRange", "Title"})
+    documentation = frozenset({"title", "cdm_version_range"})
+    title: Text | None = None
+    cdm_version_range: Text | None = Field(default=None, alias="cdmVersionRange")
     concept_sets: tuple[ConceptSet, ...] = Field(default=(), max_length=1_000)
     primary_criteria: PrimaryCriteria
-    additional_criteria: Group | None = None
-    qualified_limit: Limit = Limit()
-    expression_limit: Limit = Limit()
+    additional_criteria: CriteriaGroup | None = None
+    qualified_limit: ResultLimit = ResultLimit()
+    expression_limit: ResultLimit = ResultLimit()
     inclusion_rules: tuple[InclusionRule, ...] = Field(default=(), max_length=200)
     end_strategy: EndStrategy | None = None
     censoring_criteria: tuple[Criteria, ...] = ()
@@ -58,14 +70,25 @@ class CohortExpression(Part):
         """Read the JSON that ATLAS exports. Raises ``InvalidCohort`` or ``UnsupportedCohort``."""
         value = json_value(source)
         try:
-            return cls.model_validate(value)
+            return cls.model_validate(value, context=_BOUNDED)
         except ValidationError as error:
-            raise told(error) from None
+            raise told(error, cls) from None
+
+    def to_circe(self) -> dict[str, Any]:
+        """Return the JSON from which the expression was read, key order aside."""
+        return as_read(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CohortExpression) and canonical_form(self) == canonical_form(other)
+
+    def __hash__(self) -> int:
+        return hash(canonical_json(canonical_form(self)))
 
     @model_validator(mode="before")
     @classmethod
-    def _within_bounds(cls, value: Any) -> Any:
-        check_extent(value)
+    def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.context is not _BOUNDED:
+            check_extent(value)
         return value
 
     @model_validator(mode="after")
@@ -88,17 +111,28 @@ def parts_of(part: BaseModel) -> Iterator[BaseModel]:
         yield item
         if isinstance(item, ConceptSet):
             continue
-        for _, value in item:
+        for name in item.model_fields_set:
+            value = getattr(item, name)
             inner = value if isinstance(value, tuple) else (value,)
             stack.extend(found for found in inner if isinstance(found, BaseModel))
 
 
+@cache
+def codeset_fields(part: type[BaseModel]) -> tuple[str, ...]:
+    """Return the fields of a class of parts whose number names a concept set."""
+    return tuple(name for name, field in part.model_fields.items() if _names_a_set(field))
+
+
+def _names_a_set(field: FieldInfo) -> bool:
+    inner = [mark for choice in get_args(field.annotation) for mark in get_args(choice)]
+    return any(isinstance(mark, CodesetMark) for mark in (*field.metadata, *inner))
+
+
 def used_codesets(expression: CohortExpression) -> set[int]:
     """Return the ids of the concept sets that criteria name."""
-    names = ("codeset_id", "drug_codeset_id")
     return {
         value
         for part in parts_of(expression)
-        for name in names
-        if isinstance(value := getattr(part, name, None), int)
+        for name in codeset_fields(type(part))
+        if (value := getattr(part, name)) is not None
     }

@@ -1,17 +1,16 @@
 """Read Circe JSON and tell what is wrong with it by its JSON path."""
 
-import difflib
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from atoll_schemas.circe.errors import CohortError, InvalidCohort, UnsupportedCohort
 from atoll_schemas.circe.limits import check_extent, check_size
-from atoll_schemas.circe.names import CIRCE_NAMES
+from atoll_schemas.circe.spelling import form_of, nearest_name
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _LONGEST_KEY = 40
@@ -57,26 +56,50 @@ def _no_constant(name: str) -> Any:
     raise InvalidCohort("$", f"{name} is not a JSON number")
 
 
-def told(error: ValidationError) -> CohortError:
+_FIRST = ("circe", "unsupported", "extra_forbidden")
+"""Foreign names are told before wrong values."""
+
+
+def told(error: ValidationError, root: type[BaseModel]) -> CohortError:
     """Return the first thing that is wrong, with its path and the nearest known name."""
-    details = error.errors(include_url=False, include_context=True, include_input=False)
-    return _explained(min(details, key=lambda item: item["type"] != "extra_forbidden"))
+    details = error.errors(include_url=False, include_context=True, include_input=True)
+    return _explained(min(details, key=lambda item: item["type"] not in _FIRST), root)
 
 
-def _explained(detail: ErrorDetails) -> CohortError:
-    path = json_path(detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return _unknown(path, str(detail["loc"][-1]))
-    if detail["type"] == "unsupported":
-        return UnsupportedCohort(path, detail["msg"])
+def _explained(detail: ErrorDetails, root: type[BaseModel]) -> CohortError:
+    kind, place, context = detail["type"], detail["loc"], detail.get("ctx", {})
+    path = json_path(place)
+    if kind == "unsupported":
+        return UnsupportedCohort(path + _step(context["key"]), detail["msg"])
+    if kind == "circe":
+        return InvalidCohort(path + _step(context["key"]), detail["msg"])
+    if kind == "extra_forbidden":
+        known = form_of(_part_at(root, place[:-1])).names
+        return InvalidCohort(path, "Circe knows no such field here", nearest_name(str(place[-1]), known))
+    if kind == "literal_error" and isinstance(detail["input"], str):
+        return InvalidCohort(path, detail["msg"], _nearest_value(detail["input"], context["expected"]))
     return InvalidCohort(path, detail["msg"].removeprefix("Value error, "))
 
 
-def _unknown(path: str, name: str) -> CohortError:
-    if name in CIRCE_NAMES:
-        return UnsupportedCohort(path, "this part of Circe is not supported here")
-    near = difflib.get_close_matches(name[:_LONGEST_KEY], CIRCE_NAMES, n=1)
-    return InvalidCohort(path, "Circe knows no such field", near[0] if near else None)
+def _part_at(root: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the class of the part at a place of the JSON."""
+    for step in place:
+        if isinstance(step, str):
+            form = form_of(root)
+            field = root.model_fields[form.names[form.also.get(step, step)]]
+            root = next(iter(_parts_in(field.annotation)))
+    return root
+
+
+def _parts_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _parts_in(inner)
+
+
+def _nearest_value(given: str, expected: str) -> str | None:
+    return nearest_name(given, re.findall(r"'([^']+)'", expected))
 
 
 def json_path(place: tuple[int | str, ...]) -> str:
