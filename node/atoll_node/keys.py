@@ -25,6 +25,8 @@ from atoll_schemas.protocol import ALGORITHM
 
 PSEUDONYM_KEY_BYTES = 32
 ASSERTION_SECONDS = 60
+LARGEST_TOKEN = 12_000_000
+"""Characters of a signed text: base64 of the largest question that a hub takes in, and its envelope."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +104,23 @@ def opened(token: str, *, kind: str, keys: Iterable[Mapping[str, Any]]) -> bytes
     """Return the payload of a JWS that one of ``keys`` signed as ``kind``. Raises ``Refused``."""
     by_id = {str(key.get("kid") or key_id(key)): key for key in keys}
     try:
-        head = jws.extract_compact(token.encode("ascii")).headers()
+        head = jws.extract_compact(token.encode("ascii"), registry=_registry()).headers()
         if head.get("typ") != kind or head.get("alg") != ALGORITHM or set(head) - {"typ", "alg", "kid"}:
             raise Refused("task.type", "the signed text is not of the expected type")
         key = by_id.get(str(head.get("kid")))
         if key is None:
             raise Refused("task.signature", "the signing key is not one that this node pinned at enrolment")
-        checked = jws.deserialize_compact(token, ECKey.import_key(_plain(key)), algorithms=[ALGORITHM])
+        checked = jws.deserialize_compact(token, ECKey.import_key(_plain(key)), registry=_registry())
     except (JoseError, ValueError, UnicodeError) as error:
         raise Refused("task.signature", "the signature does not hold") from error
     return bytes(checked.payload)
+
+
+def _registry() -> jws.JWSRegistry:
+    """The library takes 128 kB of payload unless told; a cohort of a few thousand concepts is larger."""
+    registry = jws.JWSRegistry(algorithms=[ALGORITHM])
+    registry.max_payload_length = LARGEST_TOKEN
+    return registry
 
 
 def _plain(key: Mapping[str, Any]) -> dict[str, str | list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from atoll_node.errors import Refused
-from atoll_node.keys import opened
+from atoll_node.keys import LARGEST_TOKEN, opened
 from atoll_schemas.permits import Permit, PermitRequest, Scope
 from atoll_schemas.protocol import PROTOCOL, TASK_TYPE, Task
 from atoll_schemas.query import Method
@@ -31,6 +31,8 @@ class Pins:
 
 def check_task(token: str, *, task_id: str, pins: Pins, now: datetime) -> Task:
     """Return the task that ``token`` signs, or refuse it: signature, type, hub, site, digest, time."""
+    if len(token) > LARGEST_TOKEN:
+        raise Refused("task.malformed", "the signed task is larger than any that a hub takes in")
     payload = opened(token, kind=TASK_TYPE, keys=pins.hub_keys)
     try:
         task = Task.model_validate_json(payload)

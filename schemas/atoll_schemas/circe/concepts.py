@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, FailFast, Field
 from pydantic.alias_generators import to_camel
 
+from atoll_schemas.circe.limits import MOST_IN_A_LIST
 from atoll_schemas.circe.parts import Concept, Part, Text
 from atoll_schemas.contract import Contract
 
@@ -36,7 +37,7 @@ class ConceptSetExpression(Part):
     """The lines of a concept set: all included ones less all excluded ones."""
 
     model_config = ConfigDict(alias_generator=to_camel)
-    items: tuple[ConceptSetItem, ...] = Field(default=(), max_length=50_000)
+    items: Annotated[tuple[ConceptSetItem, ...], FailFast()] = Field(default=(), max_length=MOST_IN_A_LIST)
 
 
 class ConceptSet(Part):
@@ -45,4 +46,4 @@ class ConceptSet(Part):
     id: int = Field(alias="id", ge=0, le=2**31 - 1)
     name: Text = Field(default="", alias="name")
     expression: ConceptSetExpression = Field(default=ConceptSetExpression(), alias="expression")
-    source_codes: tuple[SourceCode, ...] = Field(default=(), max_length=10_000)
+    source_codes: Annotated[tuple[SourceCode, ...], FailFast()] = Field(default=(), max_length=10_000)

@@ -6,11 +6,13 @@ from typing import Any, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from atoll_schemas.canonical import canonical_json
 from atoll_schemas.circe.concepts import ConceptSet
 from atoll_schemas.circe.criteria import Criteria, CriteriaGroup
 from atoll_schemas.circe.endings import CollapseSettings, EndStrategy
+from atoll_schemas.circe.errors import InvalidCohort
 from atoll_schemas.circe.limits import MOST_CRITERIA, check_extent
 from atoll_schemas.circe.parts import CodesetMark, Part, Period, ResultLimit, SomeDays, Text
 from atoll_schemas.circe.reading import json_value, told
@@ -87,8 +89,12 @@ class CohortExpression(Part):
     @model_validator(mode="before")
     @classmethod
     def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.context is not _BOUNDED:
+        if info.context is _BOUNDED:
+            return value
+        try:
             check_extent(value)
+        except InvalidCohort as error:
+            raise PydanticCustomError("cohort_too_large", "{what}", {"what": error.message}) from None
         return value
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import (
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     ModelWrapValidatorHandler,
     model_serializer,
@@ -34,7 +35,7 @@ ConceptId = Annotated[int, Field(ge=0, le=2**53 - 1)]
 CodesetId = Annotated[int, Field(ge=0, le=2**31 - 1), CodesetMark()]
 Text = Annotated[str, Field(max_length=4_000)]
 Code = Annotated[str, Field(min_length=1, max_length=255)]
-Codes = Annotated[tuple[Code, ...], Field(max_length=1_000)]
+Codes = Annotated[tuple[Code, ...], FailFast(), Field(max_length=1_000)]
 
 
 class Part(Contract):
@@ -139,7 +140,7 @@ class Concept(Part):
     valid_end_date: int | _Caption | None = None
 
 
-Concepts = Annotated[tuple[Concept, ...], Field(max_length=10_000)]
+Concepts = Annotated[tuple[Concept, ...], FailFast(), Field(max_length=10_000)]
 """Concepts of which one must be recorded; none asks for nothing."""
 
 

@@ -11,10 +11,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from pydantic.alias_generators import to_pascal
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 ASIDE = "_aside"
@@ -46,6 +47,8 @@ class Form:
     names: Mapping[str, str]
     also: Mapping[str, str]
     units: frozenset[str]
+    free: Mapping[str, str]
+    """The fields, by key, whose value may have been given in another form than it is written in."""
 
 
 @cache
@@ -61,7 +64,23 @@ def form_of(part: type[BaseModel]) -> Form:
     names = {field.key: field.name for field in fields}
     also = {key[0].swapcase() + key[1:]: key for key in names if not key.isupper()}
     also |= getattr(part, "also", {})
-    return Form(fields, names, also, getattr(part, "units", frozenset()))
+    free = {key: name for key, name in names.items() if _has_forms(part.model_fields[name])}
+    return Form(fields, names, also, getattr(part, "units", frozenset()), free)
+
+
+def _has_forms(field: FieldInfo) -> bool:
+    """Texts, parts and lists have one form in JSON; numbers, dates and what is converted have several."""
+    return any(isinstance(mark, BeforeValidator) for mark in field.metadata) or _may_vary(field.annotation)
+
+
+def _may_vary(annotation: Any) -> bool:
+    if get_origin(annotation) is Literal or annotation in (int, float, bool, date):
+        return True
+    if isinstance(annotation, BeforeValidator):
+        return True
+    if get_origin(annotation) is tuple:
+        return False
+    return any(map(_may_vary, (*get_args(annotation), *getattr(annotation, "__metadata__", ()))))
 
 
 def main_names(part: type[BaseModel], aside: Mapping[str, Any]) -> frozenset[str]:
@@ -80,9 +99,11 @@ def unsupported(key: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("unsupported", "{what}", {"what": message, "key": key})
 
 
-def sort_out(part: type[BaseModel], value: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def sort_out(part: type[BaseModel], value: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Return the fields under Circe's names, and what to write as it stands; foreign names stay."""
     form = form_of(part)
+    if form.names.keys() >= value.keys() and None not in value.values():
+        return value, {}
     fields: dict[str, Any] = {}
     aside: dict[str, Any] = {}
     for key, item in value.items():
@@ -134,12 +155,12 @@ _PLAIN = (str, int, float, bool)
 
 def written_otherwise(part: BaseModel, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return, by key, the plain values that the part would not write as they were given."""
-    names = form_of(type(part)).names
     found: dict[str, Any] = {}
-    for key, given in fields.items():
+    for key, name in form_of(type(part)).free.items():
+        given = fields.get(key)
         if type(given) not in _PLAIN:
             continue
-        value = getattr(part, names[key])
+        value = getattr(part, name)
         plain = value.isoformat() if isinstance(value, date) else value
         if type(plain) is not type(given) or plain != given:
             _same_kind(key, value, given)
