@@ -38,8 +38,8 @@ class SourceWarning:
 class StagedTable:
     """Records of one ``core@1`` table, valid by themselves, identifiers still the hospital's.
 
-    ``files`` are Parquet files whose columns are the table's fields in the order of its spec, with the
-    DuckDB types of the spec; a field that the source lacks is present and NULL. Identifier fields
+    ``files`` are Parquet files with the same columns: fields of the table in the order of its spec, with the
+    DuckDB types of the spec. A field that the source lacks may be left out. Identifier fields
     (``…_id`` that are keys) hold the source's identifiers: BIGINT where the source is OMOP, else any
     BIGINT that is stable for the same source identifier.
     ``read = written + quarantined`` holds; opt-outs are subtracted later.

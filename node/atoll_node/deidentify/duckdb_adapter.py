@@ -1,7 +1,7 @@
 """Run the rules over a staged batch with DuckDB and write the rows that may be stored as Parquet.
 
-The key stays in Python: identifiers come out of DuckDB, and tables of their pseudonyms go back in, so that
-it is in no statement.
+The key stays in Python: identifiers come out of DuckDB, and their pseudonyms go back in, so that it is in no
+statement.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from atoll_node.deidentify.policy import Policy
@@ -19,20 +20,20 @@ from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms
 from atoll_node.deidentify.sql import (
     KEPT_KEYS,
     LEFT_OUT_KEYS,
-    OWN_KEYS,
     PERSONS,
+    Records,
     block_of,
-    files_sql,
     key_map,
     left_out,
     lookups,
+    own_key,
     quoted,
     relation,
     select,
 )
 from atoll_node.errors import LakeError
 from atoll_node.staging import Staged, StagedTable
-from atoll_schemas.tables import Content, Table, table
+from atoll_schemas.tables import Content, table
 
 Connection = duckdb.DuckDBPyConnection
 ROWS_PER_GROUP = 122_880
@@ -63,7 +64,7 @@ class Deidentification:
         today: date,
     ) -> None:
         self._connection = connection
-        self._staged: Mapping[str, StagedTable] = {item.table: item for item in staged.tables}
+        self._records: Mapping[str, Records] = {item.table: _records(item) for item in staged.tables}
         self._pseudonyms = pseudonyms
         self._policy = policy
         self._opt_outs = opt_outs
@@ -75,19 +76,19 @@ class Deidentification:
         A collision of persons is refused here; one of rows, by the release's check of keys.
         """
         self._make_persons()
+        self._make_own_keys()
         self._make_key_maps()
         if self._opt_outs:
             self._make_owner_keys()
 
     def write(self, name: str, folder: Path, stem: str) -> tuple[WrittenFile, ...]:
         """Write a table's rows below ``folder`` as ``stem-0.parquet``, …; at least one file, be it empty."""
-        self._make_own_keys(table(name), self._files(name))
-        rows = select(table(name), self._files(name), self._policy, opted_out=bool(self._opt_outs))
+        rows = select(self._records[name], self._policy, opted_out=bool(self._opt_outs))
         folder.mkdir(parents=True, exist_ok=True)
         target = str(folder).replace("'", "''")
         written = self._rows(
-            f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROWS_PER_GROUP},"
-            f" FILE_SIZE_BYTES {BYTES_PER_FILE}, FILENAME_PATTERN '{stem}-{{i}}', OVERWRITE_OR_IGNORE,"
+            f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
+            f" ROW_GROUP_SIZE {ROWS_PER_GROUP}, FILE_SIZE_BYTES {BYTES_PER_FILE}, FILENAME_PATTERN '{stem}-{{i}}', OVERWRITE_OR_IGNORE,"
             f" RETURN_STATS)"
         )
         return tuple(sorted((_written(row) for row in written), key=lambda file: file.path))
@@ -96,9 +97,8 @@ class Deidentification:
         """Count the staged rows that are left out for the sake of opted-out persons."""
         if not self._opt_outs:
             return 0
-        spec = table(name)
         return self._number(
-            f"SELECT count(*) FROM {relation(spec, self._files(name))} WHERE {left_out(spec)}"
+            f"SELECT count(*) FROM {relation(self._records[name])} WHERE {left_out(table(name))}"
         )
 
     def opted_out_persons(self) -> tuple[int, ...]:
@@ -107,11 +107,14 @@ class Deidentification:
 
     def content(self, name: str) -> str:
         """Return a text that is equal for equal staged rows, in whatever order they stand."""
-        spec = table(name)
-        facts = ", p.last_date" if spec.name == "person" else ""
+        records = self._records[name]
+        facts, source = "", f"{records.sql} AS s"
+        if name == "person":
+            facts, source = ", p.last_date", relation(records)
         rows = self._rows(
-            f"SELECT count(*), sum(hash(s{facts})), bit_xor(hash(s{facts}))"
-            f" FROM {relation(spec, self._files(name)) if facts else f'{files_sql(self._files(name))} AS s'}"
+            f"SELECT count(*), sum(hash(s{facts})), bit_xor(hash(s{facts})) FROM {source}"
+            if records.files
+            else "SELECT 0"
         )
         return f"duckdb {duckdb.__version__}|" + "|".join(str(value) for value in rows[0])
 
@@ -127,43 +130,50 @@ class Deidentification:
             f"CREATE OR REPLACE TEMP TABLE atoll_last_dates AS SELECT source, max(last) AS last_date"
             f" FROM ({found}) WHERE source IS NOT NULL GROUP BY source ORDER BY source"
         )
-        self._register("atoll_persons_keyed", self._keyed_persons())
+        self._make_keyed_persons()
         self._run(
             f"CREATE OR REPLACE TEMP TABLE {PERSONS} AS"
             f" SELECT source, pseudonym, shift, source IN (SELECT source FROM atoll_opt_outs) AS opted_out,"
             f" last_date FROM atoll_persons_keyed JOIN atoll_last_dates USING (source)"
         )
-        self._connection.unregister("atoll_persons_keyed")
         if self._number(f"SELECT count(*) - count(DISTINCT pseudonym) FROM {PERSONS}"):
             raise _collision()
 
-    def _keyed_persons(self) -> pa.Table:
+    def _make_keyed_persons(self) -> None:
+        """Fill ``atoll_persons_keyed`` with the pseudonym and the date shift of each person."""
         days = self._policy.date_shift_days if self._policy.date_shift else 0
-        persons = [int(str(row[0])) for row in self._rows("SELECT source FROM atoll_last_dates")]
-        keyed = self._pseudonyms
-        columns = {
-            "source": pa.array(persons, pa.int64()),
-            "pseudonym": pa.array([keyed.of(Kind.PERSON, person) for person in persons], pa.int64()),
-            "shift": pa.array(
-                [keyed.date_shift(person, days) if days else 0 for person in persons], pa.int32()
-            ),
-        }
-        return pa.table(columns)
+        self._run(
+            "CREATE OR REPLACE TEMP TABLE atoll_persons_keyed (source BIGINT, pseudonym BIGINT, shift INTEGER)"
+        )
+        persons = self._column("SELECT source FROM atoll_last_dates")
+        for start in range(0, len(persons), BLOCKS_AT_ONCE):
+            part = persons[start : start + BLOCKS_AT_ONCE]
+            keyed = pa.table(
+                {
+                    "source": part,
+                    "pseudonym": self._pseudonyms.of_many(Kind.PERSON, part),
+                    "shift": self._pseudonyms.date_shifts(part, days),
+                }
+            )
+            self._register("atoll_keyed", keyed)
+            self._run("INSERT INTO atoll_persons_keyed SELECT * FROM atoll_keyed")
+            self._connection.unregister("atoll_keyed")
 
     def _last_dates(self) -> Iterable[str]:
-        for spec, files in self._tables():
+        for records in self._tables():
+            spec = records.table
             if spec.person_field is None:
                 continue
             dates = [
                 f"max(CASE WHEN CAST({quoted(field.name)} AS DATE) <= DATE '{self._today.isoformat()}'"
                 f" THEN CAST({quoted(field.name)} AS DATE) END)"
                 for field in spec.fields
-                if field.content is Content.DATE
+                if field.content is Content.DATE and field.name in records.present
             ]
             last = f"greatest({', '.join(dates)})" if dates else "NULL::DATE"
             yield (
                 f"SELECT {quoted(spec.person_field)} AS source, {last} AS last"
-                f" FROM {files_sql(files)} GROUP BY ALL"
+                f" FROM {records.sql} GROUP BY ALL"
             )
 
     def _make_key_maps(self) -> None:
@@ -172,18 +182,24 @@ class Deidentification:
                 key_map(kind),
                 kind,
                 (
-                    f"SELECT DISTINCT {block_of(lookup.field)} AS block FROM {files_sql(files)} AS s"
-                    for spec, files in self._tables()
-                    for lookup in lookups(spec)
+                    f"SELECT DISTINCT {block_of(lookup.field)} AS block FROM {records.sql} AS s"
+                    for records in self._tables()
+                    for lookup in lookups(records)
                     if lookup.kind is kind and not lookup.own
                 ),
             )
 
-    def _make_own_keys(self, spec: Table, files: tuple[Path, ...]) -> None:
-        for lookup in lookups(spec):
-            if lookup.own:
-                blocks = f"SELECT DISTINCT {block_of(lookup.field)} AS block FROM {files_sql(files)} AS s"
-                self._make_map(OWN_KEYS, lookup.kind, (blocks,))
+    def _make_own_keys(self) -> None:
+        """Give the connection the functions that stand in for rows' own keys."""
+        for kind in {lookup.kind for records in self._tables() for lookup in lookups(records) if lookup.own}:
+            self._connection.create_function(
+                own_key(kind),
+                _KeyFunction(self._pseudonyms, kind),
+                ["BIGINT"],
+                "BIGINT",
+                type="arrow",
+                null_handling="special",
+            )
 
     def _make_map(self, name: str, kind: Kind, found: Iterable[str]) -> None:
         """Make the key map of the blocks that the queries find."""
@@ -192,7 +208,7 @@ class Deidentification:
         union = " UNION ".join(found)
         if not union:
             return
-        blocks = self._blocks(f"SELECT block FROM ({union}) WHERE block IS NOT NULL")
+        blocks = self._column(f"SELECT block FROM ({union}) WHERE block IS NOT NULL")
         for start in range(0, len(blocks), BLOCKS_AT_ONCE):
             part = blocks[start : start + BLOCKS_AT_ONCE]
             pseudonyms = self._pseudonyms.of_blocks(kind, part)
@@ -203,8 +219,9 @@ class Deidentification:
 
     def _make_owner_keys(self) -> None:
         owned = [
-            (spec.name, f"SELECT s.{quoted(spec.key[0])} AS key, p.opted_out FROM {relation(spec, files)}")
-            for spec, files in self._tables()
+            (spec.name, f"SELECT s.{quoted(spec.key[0])} AS key, p.opted_out FROM {relation(records)}")
+            for records in self._tables()
+            for spec in (records.table,)
             if spec.person_scoped and len(spec.key) == 1 and not spec.field(spec.key[0]).person_key
         ]
         left = " UNION ALL ".join(f"SELECT key FROM ({rows}) WHERE opted_out" for _, rows in owned)
@@ -212,7 +229,7 @@ class Deidentification:
             f"CREATE OR REPLACE TEMP TABLE {LEFT_OUT_KEYS} AS SELECT DISTINCT key"
             f" FROM ({left or 'SELECT NULL::BIGINT AS key'}) WHERE key IS NOT NULL"
         )
-        links = {spec.link.table for spec, _ in self._tables() if spec.link is not None}
+        links = {records.table.link.table for records in self._tables() if records.table.link is not None}
         kept = " UNION ALL ".join(
             f"SELECT '{name}' AS owner, key FROM ({rows}) WHERE NOT coalesce(opted_out, true)"
             for name, rows in owned
@@ -223,21 +240,20 @@ class Deidentification:
             f" FROM ({kept or 'SELECT NULL::VARCHAR AS owner, NULL::BIGINT AS key'}) WHERE key IS NOT NULL"
         )
 
-    def _tables(self) -> Iterable[tuple[Table, tuple[Path, ...]]]:
-        return ((table(name), item.files) for name, item in self._staged.items() if item.files)
-
-    def _files(self, name: str) -> tuple[Path, ...]:
-        return self._staged[name].files
+    def _tables(self) -> Iterable[Records]:
+        return (records for records in self._records.values() if records.files)
 
     def _register(self, name: str, rows: pa.Table) -> None:
         self._connection.register(name, rows)
 
-    def _blocks(self, statement: str) -> NDArray[np.int64]:
+    def _column(self, statement: str) -> NDArray[np.int64]:
+        """Return the one column of whole numbers that a statement finds."""
         try:
-            found: NDArray[np.int64] = self._connection.execute(statement).fetchnumpy()["block"]
+            (found,) = self._connection.execute(statement).fetchnumpy().values()
         except duckdb.Error as error:
             raise _failed(error) from None
-        return found
+        column: NDArray[np.int64] = np.ma.getdata(found)
+        return column
 
     def _run(self, statement: str) -> None:
         self._rows(statement)
@@ -251,6 +267,25 @@ class Deidentification:
         except duckdb.Error as error:
             raise _failed(error) from None
         return rows
+
+
+class _KeyFunction:
+    """Gives DuckDB the pseudonyms of many numbers at once."""
+
+    def __init__(self, pseudonyms: Pseudonyms, kind: Kind) -> None:
+        self._pseudonyms = pseudonyms
+        self._kind = kind
+
+    def __call__(self, numbers: pa.ChunkedArray) -> pa.Array:
+        """Return the pseudonym of each number; of NULL, NULL."""
+        given = numbers.combine_chunks()
+        keyed = self._pseudonyms.of_many(self._kind, given.fill_null(0).to_numpy())
+        return pa.array(keyed, mask=given.is_null().to_numpy(zero_copy_only=False))
+
+
+def _records(staged: StagedTable) -> Records:
+    present = pq.read_schema(staged.files[0]).names if staged.files else ()
+    return Records(table(staged.table), staged.files, frozenset(present))
 
 
 def _failed(error: duckdb.Error) -> LakeError:

@@ -76,6 +76,20 @@ class Pseudonyms:
         words = np.frombuffer(digests, dtype=">u8").reshape(-1, _WORDS).astype(np.uint64)
         return (words & _POSITIVE).astype(np.int64)
 
+    def of_many(self, kind: Kind, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the pseudonym of each number, in their order."""
+        blocks, places = np.unique(numbers >> 2, return_inverse=True)
+        found: NDArray[np.int64] = self.of_blocks(kind, blocks)[places, numbers & 3]
+        return found
+
+    def date_shifts(self, persons: NDArray[np.int64], days: int) -> NDArray[np.int32]:
+        """Return the shift of each person (``date_shift``); zeros when dates are not shifted."""
+        if not days:
+            return np.zeros(len(persons), np.int32)
+        digests = np.frombuffer(self._digests("date_shift", persons.tolist()), dtype=">u8").reshape(-1, _WORDS)
+        drawn = (digests[:, 0] % np.uint64(2 * days)).astype(np.int64) - days
+        return np.where(drawn < 0, drawn, drawn + 1).astype(np.int32)
+
     def date_shift(self, person: int, days: int) -> int:
         """Return the person's shift in days: in -days … days, never 0, the same for all of their dates."""
         drawn = int.from_bytes(self._digests("date_shift", (person,))[:8], "big") % (2 * days)

@@ -1,11 +1,12 @@
 """Compile the rules into one SELECT per table. Text only: nothing here runs it, and no key is in it.
 
-The SELECT reads the staged rows as ``s``, the person of a row as ``p`` and one key map per identifier as
+The SELECT reads the staged rows as ``s``, the person of a row as ``p`` and one key map per reference as
 ``k0``, ``k1``, …; ``duckdb_adapter`` makes these relations. A key map holds, by block ``n div 4``, the
-pseudonyms of the block's four numbers.
+pseudonyms of the block's four numbers. A row's own key stands in no other row, so that no map is made for
+it: a function of ``duckdb_adapter`` gives its pseudonym.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,6 @@ from atoll_schemas.tables import Content, Datatype, Field, Table
 
 PERSONS = "atoll_persons"
 """source, pseudonym, shift, opted_out, last_date: one row per person of the batch."""
-OWN_KEYS = "atoll_own_keys"
-"""The key map of the table in work."""
 FACT_KINDS = (Kind.PERSON, Kind.CARE_SITE, Kind.RECORD)
 KEPT_KEYS = "atoll_kept_keys"
 """Keys of rows of persons that stay, by table: how a linked row finds whether its owner stays."""
@@ -40,10 +39,30 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def files_sql(files: Iterable[Path]) -> str:
-    """Return the relation that reads staged files."""
-    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{listed}])"
+@dataclass(frozen=True)
+class Records:
+    """The staged files of a table, and the fields that they have."""
+
+    table: Table
+    files: tuple[Path, ...]
+    present: frozenset[str]
+
+    @property
+    def sql(self) -> str:
+        """Return the relation of the records with every field of the table; what the source lacks is NULL."""
+        listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in self.files)
+        lacking = "".join(
+            f", CAST(NULL AS {field.datatype.duckdb}) AS {quoted(field.name)}"
+            for field in self.table.fields
+            if field.name not in self.present
+        )
+        source = f"read_parquet([{listed}])"
+        return f"(SELECT *{lacking} FROM {source})" if lacking else source
+
+
+def own_key(kind: Kind) -> str:
+    """Return the function that gives the pseudonym of a row's own key."""
+    return f"atoll_own_{kind}"
 
 
 def key_map(kind: Kind) -> str:
@@ -59,23 +78,22 @@ class Lookup:
     kind: Kind
     alias: str
     own: bool = False
-    """The row's own key, whose map is made for the table alone."""
-
-    @property
-    def map(self) -> str:
-        """Return the map's relation."""
-        return OWN_KEYS if self.own else key_map(self.kind)
+    """The row's own key."""
 
     @property
     def pseudonym(self) -> str:
         """Return the expression of the pseudonym."""
+        if self.own:
+            return f"{own_key(self.kind)}(s.{quoted(self.field.name)})"
         words = " ".join(f"WHEN {word} THEN {self.alias}.w{word}" for word in range(4))
         return f"CASE s.{quoted(self.field.name)} & 3 {words} END"
 
     @property
     def join(self) -> str:
-        """Return the join that finds the map's row."""
-        return f" LEFT JOIN {self.map} AS {self.alias} ON {self.alias}.block = {block_of(self.field)}"
+        """Return the join that finds the map's row; a row's own key needs none."""
+        if self.own:
+            return ""
+        return f" LEFT JOIN {key_map(self.kind)} AS {self.alias} ON {self.alias}.block = {block_of(self.field)}"
 
 
 def block_of(field: Field, alias: str = "s") -> str:
@@ -84,12 +102,13 @@ def block_of(field: Field, alias: str = "s") -> str:
     return f"({column} - ({column} & 3)) // 4"
 
 
-def lookups(table: Table) -> tuple[Lookup, ...]:
-    """Return how each identifier of a table is translated; a fact's id has one lookup per kind it may be."""
+def lookups(records: Records) -> tuple[Lookup, ...]:
+    """Return how each identifier is translated; a fact's id has one lookup per kind it may be."""
+    table = records.table
     wanted = (
         (field, kind)
         for field in table.fields
-        if field.content is Content.KEY
+        if field.content is Content.KEY and field.name in records.present
         for kind in (FACT_KINDS if is_fact(table, field) else (kind_of(table, field),))
     )
     return tuple(
@@ -127,6 +146,8 @@ def _person(_: Place) -> str:
 
 def _row_key(place: Place) -> str:
     found = {lookup.kind: lookup.pseudonym for lookup in place.lookups}
+    if not found:
+        return _null(place)
     if not is_fact(place.table, place.field):
         return place.lookups[0].pseudonym
     return (
@@ -182,16 +203,16 @@ COMPILED: Mapping[str, Callable[[Place], str]] = {
 """The SQL of each rule, by its name; a test compares the names with ``RULES``."""
 
 
-def select(table: Table, files: Sequence[Path], policy: Policy, *, opted_out: bool) -> str:
+def select(records: Records, policy: Policy, *, opted_out: bool) -> str:
     """Return the SELECT of a table's de-identified rows; ``opted_out``: some persons are left out."""
-    joined = lookups(table)
+    table, joined = records.table, lookups(records)
     columns = ", ".join(
         f"{_compiled(Place(table, field, policy, _of(field, joined)))} AS {quoted(field.name)}"
         for field in table.fields
     )
     joins = "".join(lookup.join for lookup in joined)
     where = f" WHERE NOT {left_out(table)}" if opted_out else ""
-    return f"SELECT {columns} FROM {relation(table, files)}{joins}{where}"
+    return f"SELECT {columns} FROM {relation(records)}{joins}{where}"
 
 
 def _of(field: Field, joined: Iterable[Lookup]) -> tuple[Lookup, ...]:
@@ -202,12 +223,12 @@ def _compiled(place: Place) -> str:
     return COMPILED[rule_for(place.table, place.field, place.policy).name](place)
 
 
-def relation(table: Table, files: Sequence[Path]) -> str:
+def relation(records: Records) -> str:
     """Return the staged rows ``s`` with their person ``p`` where the table names one."""
-    person = table.person_field
+    person = records.table.person_field
     if person is None:
-        return f"{files_sql(files)} AS s"
-    return f"{files_sql(files)} AS s LEFT JOIN {PERSONS} AS p ON p.source = s.{quoted(person)}"
+        return f"{records.sql} AS s"
+    return f"{records.sql} AS s LEFT JOIN {PERSONS} AS p ON p.source = s.{quoted(person)}"
 
 
 def left_out(table: Table) -> str:

@@ -53,8 +53,8 @@ def parquets(files: tuple[Path, ...]) -> str:
 
 
 def copy(select: str, file: Path) -> str:
-    """Return the statement that writes a select into a Parquet file."""
-    return f"COPY ({select}) TO {text(str(file))} (FORMAT parquet)"
+    """Return the statement that writes a select into a Parquet file of scratch, quickly rather than small."""
+    return f"COPY ({select}) TO {text(str(file))} (FORMAT parquet, COMPRESSION lz4)"
 
 
 def run(

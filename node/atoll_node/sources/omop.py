@@ -198,6 +198,7 @@ class OmopTable:
         """Return the staged files and their rows, or ``None`` when the careful reading must follow."""
         if not all(self._looks_sound(found) for found in opened):
             return None
+        given = [field for field in self._table.fields if any(field.name in one.places for one in opened)]
         files: list[Path] = []
         rows = 0
         for found in opened:
@@ -206,7 +207,7 @@ class OmopTable:
             try:
                 row = duck.run(
                     self._connection,
-                    duck.copy(self._fast_select(found), target),
+                    duck.copy(self._fast_select(found, given), target),
                     partial(self._progress.partly, size=size),
                 )
             except duckdb.Error:
@@ -215,7 +216,7 @@ class OmopTable:
             rows += int(row[0])
             self._progress.add(int(row[0]), size)
         staged = tuple(files)
-        return (staged, rows) if not files or self._passes(staged, rows) else None
+        return (staged, rows) if not files or self._passes(staged, rows, given) else None
 
     def _looks_sound(self, found: Opened) -> bool:
         if self._is_numbered(found):
@@ -235,17 +236,13 @@ class OmopTable:
     def _is_numbered(self, found: Opened) -> bool:
         return self._table.name in _NUMBERED and self._table.key[0] not in found.places
 
-    def _fast_select(self, found: Opened) -> str:
+    def _fast_select(self, found: Opened, given: list[Field]) -> str:
+        """Return the select of the fields that any file of the table has."""
         if found.is_parquet:
-            source = duck.parquet(found.file.path)
-            listed = ", ".join(self._fast_field(field, duck.name(field.name), field.name in found.places)
-                               for field in self._table.fields)  # fmt: skip
-            return f"SELECT {listed} FROM {self._as_fields(found, source)}"
+            fields = [self._fast_field(field, duck.name(field.name), found) for field in given]
+            return f"SELECT {', '.join(fields)} FROM {self._as_fields(found, duck.parquet(found.file.path))}"
         source = csv_function(found.file.path, found.layout, ("VARCHAR",) * len(found.layout.header))
-        fields = [
-            self._fast_field(field, f"c{found.places.get(field.name, 0)}", field.name in found.places)
-            for field in self._table.fields
-        ]
+        fields = [self._fast_field(field, f"c{found.places.get(field.name, 0)}", found) for field in given]
         return f"SELECT {', '.join(self._guarded(fields, found))} FROM {source}"
 
     def _as_fields(self, found: Opened, source: str) -> str:
@@ -259,8 +256,8 @@ class OmopTable:
         return f"(SELECT *, {', '.join(renames)} FROM {source})" if renames else source
 
     @staticmethod
-    def _fast_field(field: Field, column: str, is_given: bool) -> str:
-        value = column if is_given else "NULL"
+    def _fast_field(field: Field, column: str, found: Opened) -> str:
+        value = column if field.name in found.places else "NULL"
         return f"CAST({value} AS {field.datatype.duckdb}) AS {duck.name(field.name)}"
 
     def _guarded(self, fields: list[str], found: Opened) -> list[str]:
@@ -276,8 +273,13 @@ class OmopTable:
         expression, _, alias = fields[0].rpartition(" AS ")
         return [f"CASE WHEN {doubt} THEN error('doubt') ELSE {expression} END AS {alias}", *fields[1:]]
 
-    def _passes(self, files: tuple[Path, ...], rows: int) -> bool:
-        source = duck.parquets(files)
+    def _passes(self, files: tuple[Path, ...], rows: int, given: list[Field]) -> bool:
+        lacking = "".join(
+            f", CAST(NULL AS {field.datatype.duckdb}) AS {duck.name(field.name)}"
+            for field in self._table.fields
+            if field not in given
+        )
+        source = f"(SELECT *{lacking} FROM {duck.parquets(files)})"
         if self._checks:
             failed = " OR ".join(f"({check.condition})" for check in self._checks)
             row = duck.run(self._connection, f"SELECT count(*) FILTER (WHERE {failed}) FROM {source}")
