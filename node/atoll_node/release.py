@@ -29,7 +29,11 @@ class PinnedTable(Contract):
 
     def paths(self) -> tuple[str, ...]:
         """Return every file's full path."""
-        return tuple(f"{self.uri}/{file.path}" for file in self.files)
+        return tuple(self.path(file) for file in self.files)
+
+    def path(self, file: PinnedFile) -> str:
+        """Return a file's full path."""
+        return f"{self.uri}/{file.path}"
 
 
 class Release(Contract):

@@ -90,8 +90,9 @@ class DatasetSettings(_Section):
     """Each person's dates move by a keyed number of days in ± this many."""
     cap_ages: bool = True
     """Ages over 89 become 90. Off only for data that are of no living person."""
-    load: Literal["full", "changes"] = "full"
-    """``full``: the files hold the whole dataset; ``changes``: new and changed rows, merged by key."""
+    load: Literal["full", "persons", "changes"] = "full"
+    """``full``: the files hold the whole dataset. ``persons``: they hold all rows of the persons they name,
+    in the place of those persons' earlier rows. ``changes``: new and changed rows, merged by key."""
     safe_text: tuple[str, ...] = ()
     """Free-text fields declared safe, as ``table.field``."""
     opt_out_file: Path | None = None

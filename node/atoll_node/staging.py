@@ -67,3 +67,5 @@ class Staged:
     """Parquet (``source_id`` VARCHAR, ``person_id`` BIGINT): the hospital's person identifier as written in
     opt-out files, and the staged BIGINT. ``None`` when they are the same number."""
     warnings: tuple[SourceWarning, ...] = ()
+    known: bool = False
+    """The batch was known before a record was read: nothing is staged."""

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms
 from atoll_node.errors import LakeError, SettingsError
-from atoll_node.ingest import last_ingest
+from atoll_node.ingest_report import last_ingest
 from atoll_node.releases import Releases
 from atoll_node.tables.writer import sole_writer
 from tests.support.hospital import KEY, hospital, small_export

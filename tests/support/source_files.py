@@ -12,6 +12,7 @@ import duckdb
 from atoll_node.settings import DatasetSettings
 from atoll_node.sources import SourceProgress, stage
 from atoll_node.staging import Staged, StagedTable
+from atoll_schemas.tables import core_1
 
 TODAY = date(2024, 6, 30)
 PERSON = "person_id,gender_concept_id,year_of_birth,race_concept_id,ethnicity_concept_id"
@@ -60,10 +61,12 @@ def staged_rows(staged: Staged, name: str, *fields: str) -> list[tuple[Any, ...]
     table = next(table for table in staged.tables if table.table == name)
     if not table.files:
         return []
-    listed = ", ".join(f'"{field}"' for field in fields) or "*"
     files = [str(file) for file in table.files]
-    query = f"SELECT {listed} FROM read_parquet(?) ORDER BY ALL"
     with duckdb.connect() as connection:
+        present = set(connection.execute("FROM read_parquet(?) LIMIT 0", [files]).fetchnumpy())
+        wanted = fields or core_1().table(name).names
+        listed = ", ".join(f'"{field}"' if field in present else "NULL" for field in wanted)
+        query = f"SELECT {listed} FROM read_parquet(?) ORDER BY ALL"
         return connection.execute(query, [files]).fetchall()
 
 

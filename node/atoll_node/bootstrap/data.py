@@ -16,7 +16,8 @@ from atoll_node.catalog.duckdb_adapter import opened
 from atoll_node.disclosure import Ledger, LedgerStore, clear, clear_parts
 from atoll_node.engine import DuckDbEngine, S3Access
 from atoll_node.engine.connection import reach
-from atoll_node.ingest import IngestReport, TableReport, ingest, last_ingest, release
+from atoll_node.ingest import ingest, release
+from atoll_node.ingest_report import IngestReport, TableReport, WriteProgress, last_ingest
 from atoll_node.release import Release
 from atoll_node.releases import Releases
 from atoll_node.settings import DatasetSettings
@@ -71,6 +72,7 @@ def ingest_dataset(
     dataset: DatasetSettings,
     reading: Callable[[SourceProgress], None],
     written: Callable[[TableReport], None],
+    writing: Callable[[WriteProgress], None],
 ) -> Ingested:
     """Bring a dataset's files into its tables, and put it on record. Refuses a store that loses commits."""
     require_safe_store(node)
@@ -83,9 +85,13 @@ def ingest_dataset(
         quarantine: Path,
         progress: Callable[[SourceProgress], None],
         today: date,
+        known: Callable[[str], bool],
     ) -> Staged:
-        seen.append(stage(dataset, scratch=scratch, quarantine=quarantine, progress=progress, today=today))
-        return seen[-1]
+        found = stage(
+            dataset, scratch=scratch, quarantine=quarantine, progress=progress, today=today, known=known
+        )
+        seen.append(found)
+        return found
 
     report = ingest(
         dataset,
@@ -93,6 +99,7 @@ def ingest_dataset(
         home=node.home,
         clock=node.world.clock,
         reading=reading,
+        writing=writing,
         written=written,
         stage=staged,
     )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from atoll_node.bootstrap import Node, datasets_of
 from atoll_node.bootstrap.data import Ingested, ingest_dataset, release_dataset
@@ -21,7 +21,7 @@ from atoll_node.cli.screen import (
     print_lines,
     print_table,
 )
-from atoll_node.ingest import TableReport
+from atoll_node.ingest_report import TableReport, WriteProgress
 from atoll_node.settings import DatasetSettings
 from atoll_node.sources import SourceProgress
 
@@ -53,10 +53,7 @@ def ingest(
     chosen = datasets_of(node, dataset)
     if as_json:
         seen = _told if progress else _unseen
-        reports = [
-            _as_json(ingest_dataset(node, one, partial(seen, one.name), partial(seen, one.name)))
-            for one in chosen
-        ]
+        reports = [_as_json(ingest_dataset(node, one, *(partial(seen, one.name),) * 3)) for one in chosen]
         print_json(reports[0] if dataset else reports)
         return
     for one in chosen:
@@ -107,37 +104,51 @@ def add_to(commands: typer.Typer) -> None:
     commands.command()(release)
 
 
-def _unseen(dataset: str, event: SourceProgress | TableReport) -> None:
+def _unseen(dataset: str, event: SourceProgress | TableReport | WriteProgress) -> None:
     """Show nothing: JSON is printed at the end."""
 
 
-def _told(dataset: str, event: SourceProgress | TableReport) -> None:
+def _told(dataset: str, event: SourceProgress | TableReport | WriteProgress) -> None:
     """Say how far reading and writing are: a table's name and counts, never a value."""
     line: dict[str, object] = {"dataset": dataset, "table": event.table}
     if isinstance(event, SourceProgress):
         line |= {"step": "reading", "rows": event.rows, "bytes": event.bytes_read, "of": event.bytes_total}
+    elif isinstance(event, WriteProgress):
+        line |= {"step": "writing", "rows": event.rows, "of": event.rows_total}
     else:
         line |= {"step": "written", "rows": event.written}
     print(json.dumps(line), file=sys.stderr, flush=True)
 
 
 def _with_bars(node: Node, dataset: DatasetSettings) -> Ingested:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rate]:>16}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console(errors=True), transient=True) as progress:
-        bars: dict[str, TaskID] = {}
+        bars: dict[tuple[str, str], TaskID] = {}
+
+        def show(step: str, table: str, done: int, total: int | None, rate: float) -> None:
+            if (step, table) not in bars:
+                name = f"{dataset.name} {table} {step}"
+                bars[step, table] = progress.add_task(name, total=total, rate="")
+            shown = f"{rate:,.0f} rows/s" if rate else ""
+            progress.update(bars[step, table], completed=done, rate=shown)
 
         def reading(event: SourceProgress) -> None:
-            if event.table not in bars:
-                bars[event.table] = progress.add_task(
-                    f"{dataset.name} {event.table}", total=event.bytes_total
-                )
-            progress.update(bars[event.table], completed=event.bytes_read)
+            show("reading", event.table, event.bytes_read, event.bytes_total, event.rows_per_second)
+
+        def writing(event: WriteProgress) -> None:
+            show("writing", event.table, event.rows, event.rows_total, event.rows_per_second)
 
         def written(report: TableReport) -> None:
-            if report.table in bars:
-                progress.update(bars[report.table], description=f"{dataset.name} {report.table} written")
+            show("writing", report.table, report.written, report.written, 0)
 
-        return ingest_dataset(node, dataset, reading, written)
+        return ingest_dataset(node, dataset, reading, written, writing)
 
 
 def _show(node: Node, done: Ingested) -> None:

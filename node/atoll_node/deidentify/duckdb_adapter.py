@@ -4,7 +4,8 @@ The key stays in Python: identifiers come out of DuckDB, and their pseudonyms go
 statement.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from duckdb.func import FunctionNullHandling, PythonUDFType
 from numpy.typing import NDArray
 
 from atoll_node.deidentify.policy import Policy
@@ -39,6 +41,7 @@ Connection = duckdb.DuckDBPyConnection
 ROWS_PER_GROUP = 122_880
 BLOCKS_AT_ONCE = 250_000
 BYTES_PER_FILE = 256 * 1024 * 1024
+WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class WrittenFile:
     path: Path
     bytes: int
     rows: int
+
+
+def _unwatched(_: float) -> None:
+    return None
 
 
 class Deidentification:
@@ -81,15 +88,26 @@ class Deidentification:
         if self._opt_outs:
             self._make_owner_keys()
 
-    def write(self, name: str, folder: Path, stem: str) -> tuple[WrittenFile, ...]:
-        """Write a table's rows below ``folder`` as ``stem-0.parquet``, …; at least one file, be it empty."""
+    @property
+    def persons(self) -> str:
+        """Return a query of the pseudonyms of the batch's persons, for this connection."""
+        return f"SELECT pseudonym FROM {PERSONS}"
+
+    def write(
+        self, name: str, folder: Path, stem: str, watch: Callable[[float], None] = _unwatched
+    ) -> tuple[WrittenFile, ...]:
+        """Write a table's rows below ``folder`` as ``stem-0.parquet``, …; at least one file, be it empty.
+
+        ``watch`` hears the share done, 0 to 1, every half second.
+        """
         rows = select(self._records[name], self._policy, opted_out=bool(self._opt_outs))
         folder.mkdir(parents=True, exist_ok=True)
         target = str(folder).replace("'", "''")
-        written = self._rows(
+        written = self._watched(
+            watch,
             f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
-            f" ROW_GROUP_SIZE {ROWS_PER_GROUP}, FILE_SIZE_BYTES {BYTES_PER_FILE}, FILENAME_PATTERN '{stem}-{{i}}', OVERWRITE_OR_IGNORE,"
-            f" RETURN_STATS)"
+            f" ROW_GROUP_SIZE {ROWS_PER_GROUP}, FILE_SIZE_BYTES {BYTES_PER_FILE},"
+            f" FILENAME_PATTERN '{stem}-{{i}}', OVERWRITE_OR_IGNORE, RETURN_STATS)",
         )
         return tuple(sorted((_written(row) for row in written), key=lambda file: file.path))
 
@@ -143,7 +161,8 @@ class Deidentification:
         """Fill ``atoll_persons_keyed`` with the pseudonym and the date shift of each person."""
         days = self._policy.date_shift_days if self._policy.date_shift else 0
         self._run(
-            "CREATE OR REPLACE TEMP TABLE atoll_persons_keyed (source BIGINT, pseudonym BIGINT, shift INTEGER)"
+            "CREATE OR REPLACE TEMP TABLE atoll_persons_keyed"
+            " (source BIGINT, pseudonym BIGINT, shift INTEGER)"
         )
         persons = self._column("SELECT source FROM atoll_last_dates")
         for start in range(0, len(persons), BLOCKS_AT_ONCE):
@@ -194,11 +213,11 @@ class Deidentification:
         for kind in {lookup.kind for records in self._tables() for lookup in lookups(records) if lookup.own}:
             self._connection.create_function(
                 own_key(kind),
-                _KeyFunction(self._pseudonyms, kind),
+                _key_function(self._pseudonyms, kind),
                 ["BIGINT"],
                 "BIGINT",
-                type="arrow",
-                null_handling="special",
+                type=PythonUDFType.ARROW,
+                null_handling=FunctionNullHandling.SPECIAL,
             )
 
     def _make_map(self, name: str, kind: Kind, found: Iterable[str]) -> None:
@@ -255,6 +274,14 @@ class Deidentification:
         column: NDArray[np.int64] = np.ma.getdata(found)
         return column
 
+    def _watched(self, watch: Callable[[float], None], statement: str) -> list[tuple[object, ...]]:
+        with ThreadPoolExecutor(max_workers=1) as worker:
+            pending = worker.submit(self._rows, statement)
+            while not pending.done():
+                wait((pending,), timeout=WATCH_SECONDS)
+                watch(max(0.0, min(1.0, self._connection.query_progress() / 100)))
+            return pending.result()
+
     def _run(self, statement: str) -> None:
         self._rows(statement)
 
@@ -269,18 +296,15 @@ class Deidentification:
         return rows
 
 
-class _KeyFunction:
-    """Gives DuckDB the pseudonyms of many numbers at once."""
+def _key_function(pseudonyms: Pseudonyms, kind: Kind) -> Callable[[pa.ChunkedArray], pa.Array]:
+    """Return what gives DuckDB the pseudonyms of many numbers at once; of NULL, NULL."""
 
-    def __init__(self, pseudonyms: Pseudonyms, kind: Kind) -> None:
-        self._pseudonyms = pseudonyms
-        self._kind = kind
-
-    def __call__(self, numbers: pa.ChunkedArray) -> pa.Array:
-        """Return the pseudonym of each number; of NULL, NULL."""
+    def keyed(numbers: pa.ChunkedArray) -> pa.Array:
         given = numbers.combine_chunks()
-        keyed = self._pseudonyms.of_many(self._kind, given.fill_null(0).to_numpy())
-        return pa.array(keyed, mask=given.is_null().to_numpy(zero_copy_only=False))
+        found = pseudonyms.of_many(kind, given.fill_null(0).to_numpy())
+        return pa.array(found, mask=given.is_null().to_numpy(zero_copy_only=False))
+
+    return keyed
 
 
 def _records(staged: StagedTable) -> Records:

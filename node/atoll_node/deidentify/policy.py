@@ -23,7 +23,7 @@ class Policy:
     @classmethod
     def of(cls, dataset: DatasetSettings) -> Self:
         """Read the dataset's settings. Raises ``SettingsError`` for a field that cannot be declared safe."""
-        if dataset.load == "changes" and dataset.opt_out_file is not None:
+        if dataset.load != "full" and dataset.opt_out_file is not None:
             raise SettingsError(
                 "settings.load",
                 "a dataset with an opt-out list is loaded in full, so that earlier rows are left out too",

@@ -86,7 +86,9 @@ class Pseudonyms:
         """Return the shift of each person (``date_shift``); zeros when dates are not shifted."""
         if not days:
             return np.zeros(len(persons), np.int32)
-        digests = np.frombuffer(self._digests("date_shift", persons.tolist()), dtype=">u8").reshape(-1, _WORDS)
+        digests = np.frombuffer(self._digests("date_shift", persons.tolist()), dtype=">u8").reshape(
+            -1, _WORDS
+        )
         drawn = (digests[:, 0] % np.uint64(2 * days)).astype(np.int64) - days
         return np.where(drawn < 0, drawn, drawn + 1).astype(np.int32)
 

@@ -93,7 +93,9 @@ class Lookup:
         """Return the join that finds the map's row; a row's own key needs none."""
         if self.own:
             return ""
-        return f" LEFT JOIN {key_map(self.kind)} AS {self.alias} ON {self.alias}.block = {block_of(self.field)}"
+        return (
+            f" LEFT JOIN {key_map(self.kind)} AS {self.alias} ON {self.alias}.block = {block_of(self.field)}"
+        )
 
 
 def block_of(field: Field, alias: str = "s") -> str:

@@ -10,7 +10,8 @@ from atoll_node.errors import LakeError
 from atoll_node.quality.checks import CHECKS, always_filled
 from atoll_schemas.tables import DOMAIN_OF_TABLE, DOMAINS, Table, table
 
-Files = Mapping[str, Sequence[Path]]
+Files = Mapping[str, Sequence[str | Path]]
+"""Files of this machine, or ``s3://`` addresses that the connection can reach."""
 _VERSION = re.compile(r"[vV]?[0-9]+(\.[0-9]+)*( [0-9]{1,2}-[A-Z]{3}-[0-9]{2,4})?")
 """OHDSI's form, such as ``v5.0 31-AUG-23``; anything else is not told."""
 
@@ -97,7 +98,7 @@ _COUNTS: Mapping[str, Callable[[Table, Files, int], str]] = {
 """How each check's faults are counted; a test compares the names with ``CHECKS``."""
 
 
-def _read(files: Sequence[Path]) -> str:
+def _read(files: Sequence[str | Path]) -> str:
     return "read_parquet([" + ", ".join("'" + str(file).replace("'", "''") + "'" for file in files) + "])"
 
 

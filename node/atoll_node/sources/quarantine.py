@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -61,6 +62,21 @@ class QuarantineLog:
             os.fchmod(handle, 0o600)
             self._open = os.fdopen(handle, "w", encoding="ascii")
         return self._open
+
+
+def kept_in(folder: Path) -> tuple[Quarantined, ...]:
+    """Return what an earlier reading put into a batch's folder, at most ``LISTED`` records of a table."""
+    found: list[Quarantined] = []
+    for file in sorted(folder.glob("*.jsonl")):
+        with file.open(encoding="ascii") as lines:
+            for line in islice(lines, LISTED):
+                entry = json.loads(line)
+                found.append(
+                    Quarantined(
+                        entry["file"], entry["record"], entry["field"], entry["reason"], entry["code"]
+                    )
+                )
+    return tuple(found)
 
 
 def make_private(folder: Path) -> None:

@@ -19,12 +19,16 @@ from atoll_node.sources.flat import FlatSource, files_of, unread
 from atoll_node.sources.mapping_file import read_mapping
 from atoll_node.sources.omop import OmopTable, tables_in
 from atoll_node.sources.progress import SourceProgress, TableProgress
-from atoll_node.sources.quarantine import LISTED, QuarantineLog
+from atoll_node.sources.quarantine import LISTED, QuarantineLog, kept_in
 from atoll_node.staging import Quarantined, SourceWarning, Staged, StagedTable
 from atoll_schemas.tables import core_1
 
 _VERSION = "sources@1"
 """Enters the batch: a change of how records are read makes another batch."""
+
+
+def _never(_: str) -> bool:
+    return False
 
 
 def stage(
@@ -34,12 +38,14 @@ def stage(
     quarantine: Path,
     progress: Callable[[SourceProgress], None],
     today: date,
+    known: Callable[[str], bool] = _never,
     threads: int | None = None,
 ) -> Staged:
     """Read a dataset's files into typed Parquet below ``scratch``.
 
     Records that cannot be taken are kept in ``quarantine/<dataset>/<batch>/``. ``today`` bounds dates that
-    lie ahead. Raises ``SourceError`` when a file or the mapping cannot be read at all.
+    lie ahead. A batch that is ``known`` by its digest is not read.
+    Raises ``SourceError`` when a file or the mapping cannot be read at all.
     """
     workers = threads or min(os.cpu_count() or 1, 4)
     work = scratch / "sources"
@@ -48,7 +54,7 @@ def stage(
     (work / "staged").mkdir()
     read = _omop if dataset.format == "omop" else _flat
     try:
-        return read(dataset, work, quarantine, progress, today, workers)
+        return read(dataset, work, quarantine, progress, today, known, workers)
     except duckdb.Error as error:
         # The cause may carry file names or values, so only its kind is told.
         raise SourceError(
@@ -66,6 +72,7 @@ def _omop(
     quarantine: Path,
     progress: Callable[[SourceProgress], None],
     today: date,
+    known: Callable[[str], bool],
     threads: int,
 ) -> Staged:
     found, unknown = tables_in(dataset.path)
@@ -73,6 +80,8 @@ def _omop(
     parts = (f"{table}/{file.ordinal}/{file.form}/{digests[file].digest}"
              for table, files in found.items() for file in files)  # fmt: skip
     batch = batch_of((_VERSION, dataset.name, "omop", *parts))
+    if known(batch):
+        return _known(dataset.name, batch, quarantine)
     tables: list[StagedTable] = []
     listed: list[Quarantined] = []
     warnings = list(unknown)
@@ -99,6 +108,7 @@ def _flat(
     quarantine: Path,
     progress: Callable[[SourceProgress], None],
     today: date,
+    known: Callable[[str], bool],
     threads: int,
 ) -> Staged:
     mapping, content = read_mapping(dataset.mapping)
@@ -108,6 +118,8 @@ def _flat(
     digests = {file: digested(file) for file in files}
     parts = (f"{file.ordinal}/{file.form}/{digests[file].digest}" for file in files)
     batch = batch_of((_VERSION, dataset.name, "flat", hashlib.sha256(content).hexdigest(), *parts))
+    if known(batch):
+        return _known(dataset.name, batch, quarantine)
     folder = quarantine_folder(quarantine, dataset.name, batch)
     with duck.connect(work, threads) as connection, ExitStack() as stack:
         source = FlatSource(connection, mapping, files, digests, work, progress, today)
@@ -132,6 +144,11 @@ def _flat(
             *(warning for log in logs.values() for warning in shortened(log)),
         ),
     )
+
+
+def _known(dataset: str, batch: str, quarantine: Path) -> Staged:
+    """Return a batch that is not read again, with what its first reading left in quarantine."""
+    return Staged(dataset, batch, (), kept_in(quarantine_folder(quarantine, dataset, batch)), known=True)
 
 
 def quarantine_folder(quarantine: Path, dataset: str, batch: str) -> Path:

@@ -8,12 +8,22 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, create_table_with_add_actions
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from atoll_node.errors import LakeError
 from atoll_node.release import PinnedFile, PinnedTable
 from atoll_node.tables.places import Places
 from atoll_schemas.tables import Table
+
+CONFIGURATION = {
+    # No minima or maxima of any column: they would be values of patients in the log, and nothing reads them.
+    "delta.dataSkippingNumIndexedCols": "0",
+    "delta.checkpointInterval": "50",
+    # A release names a version for years; the log of old versions is small and stays.
+    "delta.logRetentionDuration": "interval 3650 days",
+    "delta.deletedFileRetentionDuration": "interval 3650 days",
+}
+"""The properties of every table that the node makes."""
 
 
 @dataclass(frozen=True)
@@ -59,27 +69,51 @@ class LakeTable:
             return False
         return bool(self._table.transaction_version(mark.application) == mark.version)
 
+    def mark(self, application: str) -> int | None:
+        """Return the number of the application's last transaction, or ``None``."""
+        if self._table is None:
+            return None
+        found: int | None = self._table.transaction_version(application)
+        return found
+
     def replace(self, files: Iterable[NewFile], marks: Iterable[Mark], *, written_at: int) -> int:
         """Make ``files`` the table's whole content, in one commit that carries ``marks``; return its version.
 
         ``written_at`` is the commit's time in milliseconds since 1970.
         """
+        return self._commit("overwrite", [_add(file, written_at) for file in files], marks)
+
+    def change(
+        self,
+        files: Iterable[NewFile],
+        removed: Iterable[PinnedFile],
+        marks: Iterable[Mark],
+        *,
+        written_at: int,
+    ) -> int:
+        """Add ``files`` and take ``removed`` out, in one commit with ``marks``; return its version."""
         adds = [_add(file, written_at) for file in files]
+        removes = [RemoveAction(file.path, True, written_at, file.bytes, {}) for file in removed]
+        return self._commit("append", [*adds, *removes], marks)
+
+    def _commit(self, mode: str, actions: list[AddAction | RemoveAction], marks: Iterable[Mark]) -> int:
         transactions = [Transaction(mark.application, mark.version) for mark in marks]
         properties = CommitProperties(app_transactions=transactions)
+        schema = schema_of(self.spec)
         try:
             if self._table is None:
                 with self._trusted():
                     create_table_with_add_actions(
                         self.uri,
-                        schema_of(self.spec),
-                        adds,
+                        schema,
+                        [action for action in actions if isinstance(action, AddAction)],
+                        configuration=CONFIGURATION,
                         storage_options=self._options,
                         commit_properties=properties,
                     )
             else:
                 self._table.create_write_transaction(
-                    [*adds], mode="overwrite", schema=schema_of(self.spec), commit_properties=properties
+                    actions, mode=mode, schema=schema, commit_properties=properties
                 )
         except (DeltaError, OSError) as error:
             raise LakeError(

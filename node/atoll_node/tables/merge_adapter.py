@@ -1,55 +1,120 @@
-"""Merge changed rows into a table by its key, and write empty tables, with DuckDB."""
+"""Put new rows in the place of old ones, and write empty tables, with DuckDB.
+
+A merge rewrites the files that hold a row to be replaced, and leaves the others as they are.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 
 from atoll_node.errors import LakeError
 from atoll_node.tables.writer import LocalFile
 from atoll_schemas.tables import Table
 
 Rows = Callable[[Path, str], Iterable[LocalFile]]
+ROWS_PER_GROUP = 122_880
+BYTES_PER_FILE = 256 * 1024 * 1024
 
 
-def merging(
-    connection: duckdb.DuckDBPyConnection, spec: Table, new: Sequence[Path], old: Sequence[Path]
-) -> Rows:
-    """Return a writer of the old rows with the new ones in place of those that have their key."""
-    same = " AND ".join(f'n."{name}" IS NOT DISTINCT FROM o."{name}"' for name in spec.key)
-    rows = (
-        f"SELECT * FROM {_files(new)} UNION ALL"
-        f" SELECT o.* FROM {_files(old)} AS o"
-        f" WHERE NOT EXISTS (SELECT 1 FROM {_files(new)} AS n WHERE {same})"
+@dataclass(frozen=True)
+class Replacement:
+    """New rows of a table, and which old rows they replace: those of their keys, and of their persons."""
+
+    spec: Table
+    new: Sequence[str]
+    persons: str | None = None
+    """A query of the pseudonyms of persons whose rows are all replaced."""
+    owners: Sequence[str] | None = None
+    """Files of the table that the rows belong to: a row whose owner is gone, goes."""
+
+    @property
+    def condition(self) -> str:
+        """Return the condition under which an old row ``o`` goes."""
+        spec = self.spec
+        goes = [self._same_key] if spec.key else []
+        if self.persons is not None and spec.person_field is not None:
+            goes.append(f"o.{_name(spec.person_field)} IN ({self.persons})")
+        if self.owners is not None and spec.link is not None:
+            field = _name(spec.link.field)
+            goes.append(f"o.{field} NOT IN (SELECT {field} FROM {_files(self.owners)})")
+        return " OR ".join(f"coalesce({one}, false)" for one in goes) or "false"
+
+    @property
+    def _same_key(self) -> str:
+        if len(self.spec.key) == 1:
+            key = _name(self.spec.key[0])
+            return f"o.{key} IN (SELECT {key} FROM {_files(self.new)})"
+        same = " AND ".join(f"n.{_name(name)} IS NOT DISTINCT FROM o.{_name(name)}" for name in self.spec.key)
+        return f"EXISTS (SELECT 1 FROM {_files(self.new)} AS n WHERE {same})"
+
+
+def touched(
+    connection: duckdb.DuckDBPyConnection, replacement: Replacement, old: Sequence[str]
+) -> frozenset[str]:
+    """Return which of the table's files hold a row that goes."""
+    if not old:
+        return frozenset()
+    query = (
+        f"SELECT DISTINCT o.filename FROM {_files(old, 'filename = true')} AS o WHERE {replacement.condition}"
     )
-    return lambda folder, stem: (_written(connection, rows, folder, stem),)
+    return frozenset(str(row[0]) for row in _run(connection, query))
+
+
+def replacing(connection: duckdb.DuckDBPyConnection, replacement: Replacement, old: Iterable[str]) -> Rows:
+    """Return a writer of the new rows and of those rows of the ``old`` files that stay."""
+    names = ", ".join(_name(field.name) for field in replacement.spec.fields)
+    rows = f"SELECT {names} FROM {_files(replacement.new)}"
+    found = sorted(old)
+    if found:
+        rows += f" UNION ALL SELECT {names} FROM {_files(found)} AS o WHERE NOT ({replacement.condition})"
+    return lambda folder, stem: _written(connection, rows, folder, stem)
 
 
 def empty(connection: duckdb.DuckDBPyConnection, spec: Table) -> Rows:
     """Return a writer of the table without rows."""
-    columns = ", ".join(f'CAST(NULL AS {field.datatype.duckdb}) AS "{field.name}"' for field in spec.fields)
-    return lambda folder, stem: (_written(connection, f"SELECT {columns} WHERE false", folder, stem),)
+    columns = ", ".join(
+        f"CAST(NULL AS {field.datatype.duckdb}) AS {_name(field.name)}" for field in spec.fields
+    )
+    return lambda folder, stem: _written(connection, f"SELECT {columns} WHERE false", folder, stem)
 
 
-def _written(connection: duckdb.DuckDBPyConnection, rows: str, folder: Path, stem: str) -> LocalFile:
+def _written(
+    connection: duckdb.DuckDBPyConnection, rows: str, folder: Path, stem: str
+) -> tuple[LocalFile, ...]:
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{stem}-0.parquet"
+    made = _run(
+        connection,
+        f"COPY ({rows}) TO {_text(str(folder))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
+        f" ROW_GROUP_SIZE {ROWS_PER_GROUP}, FILE_SIZE_BYTES {BYTES_PER_FILE},"
+        f" FILENAME_PATTERN '{stem}-{{i}}', OVERWRITE_OR_IGNORE, RETURN_STATS)",
+    )
+    files = (LocalFile(Path(str(row[0])), rows=int(str(row[1])), bytes=int(str(row[2]))) for row in made)
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> list[tuple[object, ...]]:
     try:
-        connection.execute(f"COPY ({rows}) TO {_text(file)} (FORMAT parquet, COMPRESSION zstd)")
+        rows: list[tuple[object, ...]] = connection.execute(statement).fetchall()
     except duckdb.Error as error:
         # DuckDB's message may quote a value of a record, so only its kind is told.
         raise LakeError(
             "lake.merge",
             f"changed rows could not be merged ({type(error).__name__})",
-            "see that the scratch folder has room, then run: atoll-node ingest",
+            "see that the store answers and the scratch folder has room, then run: atoll-node ingest",
         ) from None
-    return LocalFile(file, file.stat().st_size, pq.read_metadata(file).num_rows)
+    return rows
 
 
-def _files(files: Iterable[Path]) -> str:
-    return "read_parquet([" + ", ".join(_text(file) for file in files) + "])"
+def _files(files: Iterable[str], *options: str) -> str:
+    listed = "[" + ", ".join(_text(file) for file in files) + "]"
+    return f"read_parquet({', '.join((listed, *options))})"
 
 
-def _text(file: Path) -> str:
-    return "'" + str(file).replace("'", "''") + "'"
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -2,13 +2,13 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from atoll_node.errors import LakeError
-from atoll_node.release import PinnedTable
+from atoll_node.release import PinnedFile, PinnedTable
 from atoll_node.tables.delta_adapter import LakeTable, Mark, NewFile, local_root
 from atoll_node.tables.places import Places
 from atoll_node.tables.s3_adapter import Bucket
@@ -65,13 +65,21 @@ class Lake:
         """Open a table as it is now."""
         return LakeTable(self._places, self._dataset, spec)
 
-    def replace(
-        self, table: LakeTable, write: WriteRows, marks: Iterable[Mark], *, content: int, written_at: int
+    def commit(
+        self,
+        table: LakeTable,
+        write: WriteRows,
+        marks: Iterable[Mark],
+        *,
+        removed: Sequence[PinnedFile] | None = None,
+        content: int,
+        written_at: int,
     ) -> PinnedTable:
-        """Write new files and make them the table. The files of older versions stay for their releases.
+        """Write new files and make them the table, or put them in the place of ``removed``.
 
-        The stem names the version that the commit makes and the keyed number of its content: files of an
-        attempt that died belong to no version and are written over, and a path tells content from content.
+        The files of older versions stay for their releases. The stem names the version that the commit makes
+        and the keyed number of its content: files of an attempt that died belong to no version and are
+        written over, and a path tells content from content.
         """
         stem = f"v{table.next_version:08d}-{content:016x}"
         root = local_root(table.uri)
@@ -79,29 +87,19 @@ class Lake:
         if root is None:
             self._upload(table.uri, written)
         files = [NewFile(file.path.name, file.bytes, file.rows) for file in written]
-        table.replace(files, marks, written_at=written_at)
+        if removed is None:
+            table.replace(files, marks, written_at=written_at)
+        else:
+            table.change(files, removed, marks, written_at=written_at)
         pinned = table.pinned()
         if pinned is None:
             raise LakeError("lake.commit", f"the table {table.spec.name} did not keep its commit")
         return pinned
 
-    def files(self, pinned: PinnedTable) -> tuple[Path, ...]:
-        """Return the pinned files as files of this machine, fetched when they lie in S3."""
-        if local_root(pinned.uri) is not None:
-            return tuple(Path(path) for path in pinned.paths())
-        folder = self._scratch / "in" / pinned.name
-        folder.mkdir(parents=True, exist_ok=True)
-        return tuple(self._fetched(path, folder) for path in pinned.paths())
-
     def pinned(self) -> tuple[PinnedTable, ...]:
         """Return every table that exists, at its newest version, in the model's order."""
         found = (self.table(spec).pinned() for spec in core_1().tables)
         return tuple(table for table in found if table is not None)
-
-    def _fetched(self, uri: str, folder: Path) -> Path:
-        target = folder / uri.rpartition("/")[2]
-        self._bucket().get(uri, target)
-        return target
 
     def _upload(self, uri: str, files: Iterable[LocalFile]) -> None:
         bucket = self._bucket()
