@@ -4,12 +4,11 @@
 ``cohort`` (person, start, end). The semantics are those of the SQL that OHDSI's circe-be generates.
 """
 
-from atoll_node.engine.conditions import condition_sql
-from atoll_node.engine.events import events_sql
+from atoll_node.engine.conditions import condition_sql, fulfilled_sql
 from atoll_node.engine.plan import Cohort, DrugEraEnd, Events, FixedEnd, Order
 from atoll_node.engine.sql import Binder, Statement
 
-_COLUMNS = "person_id, source, record_id, start_date, end_date, visit_id, op_start, op_end"
+_COLUMNS = "person_id, source, record_id, start_date, end_date, visit_id, op_start, op_end, sort_date"
 _ENTRY_TIES = "record_id, source, op_start, op_end, end_date, visit_id NULLS FIRST"
 _LATER_TIES = "visit_id NULLS FIRST, source, record_id, op_start, op_end, end_date"
 """Order of events of one day, so that an answer does not depend on chance. ``source`` is the place in the
@@ -52,21 +51,21 @@ def _make(table: str, query: str, binder: Binder) -> Statement:
     return binder.statement(f"CREATE TEMP TABLE {table} AS {query}")
 
 
-def _limit(order: Order, ties: str = _LATER_TIES) -> str:
+def _limit(order: Order, day: str = "start_date", ties: str = _LATER_TIES) -> str:
     if order == "all":
         return ""
     direction = "DESC" if order == "last" else "ASC"
-    return f" QUALIFY row_number() OVER (PARTITION BY person_id ORDER BY start_date {direction}, {ties}) = 1"
+    return f" QUALIFY row_number() OVER (PARTITION BY person_id ORDER BY {day} {direction}, {ties}) = 1"
 
 
 def _entry(cohort: Cohort) -> Statement:
     binder = Binder()
     sources = " UNION ALL ".join(
-        f"SELECT *, {number} AS source FROM ({events_sql(events, binder)})"
+        f"SELECT *, {number} AS source FROM ({fulfilled_sql(events, binder)})"
         for number, events in enumerate(cohort.entry)
     )
     observed = (
-        "SELECT e.person_id, e.source, e.record_id, e.start_date, e.end_date, e.visit_id, "
+        "SELECT e.person_id, e.source, e.record_id, e.start_date, e.end_date, e.visit_id, e.sort_date, "
         "o.observation_period_start_date AS op_start, o.observation_period_end_date AS op_end "
         f"FROM ({sources}) e JOIN observation_period o ON o.person_id = e.person_id "
         "AND e.start_date BETWEEN o.observation_period_start_date AND o.observation_period_end_date "
@@ -82,15 +81,15 @@ _ONE_PER_PERSON = frozenset({"observation_period", "death"})
 
 def _first_of(cohort: Cohort, observed: str) -> str:
     """Find the day first: an aggregate is much faster than a window over every record of a large table."""
-    limit = _limit(cohort.entry_order, _ENTRY_TIES)
+    limit = _limit(cohort.entry_order, "sort_date", _ENTRY_TIES)
     costly = any(events.first or events.condition for events in cohort.entry)
     small = all(events.domain in _ONE_PER_PERSON for events in cohort.entry)
     if cohort.entry_order == "all" or costly or small:
         return f"SELECT {_COLUMNS} FROM ({observed}){limit}"
     day = "max" if cohort.entry_order == "last" else "min"
     return (
-        f"WITH o AS NOT MATERIALIZED ({observed}), d AS (SELECT person_id, {day}(start_date) AS start_date "
-        f"FROM o GROUP BY person_id) SELECT {_COLUMNS} FROM o JOIN d USING (person_id, start_date){limit}"
+        f"WITH o AS NOT MATERIALIZED ({observed}), d AS (SELECT person_id, {day}(sort_date) AS sort_date "
+        f"FROM o GROUP BY person_id) SELECT {_COLUMNS} FROM o JOIN d USING (person_id, sort_date){limit}"
     )
 
 
@@ -157,7 +156,7 @@ def _rows(cohort: Cohort, binder: Binder) -> str:
 
 def _censor_ends(censoring: tuple[Events, ...], binder: Binder) -> str:
     found = " UNION ALL ".join(
-        f"SELECT person_id, start_date, {number} AS source FROM ({events_sql(events, binder)})"
+        f"SELECT person_id, start_date, {number} AS source FROM ({fulfilled_sql(events, binder)})"
         for number, events in enumerate(censoring)
     )
     columns = ", ".join(
@@ -176,7 +175,7 @@ def _drug_ends(end: DrugEraEnd, binder: Binder) -> str:
     if end.days_supply is not None:
         own = f"e.start_date + {binder.bind(end.days_supply)}::INTEGER"
     exposures = " UNION ALL ".join(
-        f"({events_sql(Events('drug', (match,)), binder)})" for match in end.matches
+        f"({fulfilled_sql(Events('drug', (match,)), binder)})" for match in end.matches
     )
     named = f"SELECT e.person_id, e.start_date, {own} AS end_date FROM ({exposures}) e"
     eras = _collapsed(named, binder.bind(end.gap_days))
@@ -189,7 +188,10 @@ def _drug_ends(end: DrugEraEnd, binder: Binder) -> str:
 
 
 def _collapsed(rows: str, pad: str) -> str:
-    """Join periods of a person that overlap or lie at most ``pad`` days apart."""
+    """Join periods of a person that overlap or lie at most ``pad`` days apart.
+
+    Of equal periods the one that opens an island comes first, else the others would stay outside of it.
+    """
     reached = (
         "max(end_date) OVER (PARTITION BY person_id ORDER BY start_date, end_date "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
@@ -197,7 +199,7 @@ def _collapsed(rows: str, pad: str) -> str:
     near = f"start_date <= {reached} + {pad}::INTEGER"
     marked = f"SELECT *, CASE WHEN {near} THEN 0 ELSE 1 END AS opens FROM ({rows})"
     numbered = (
-        "SELECT *, sum(opens) OVER (PARTITION BY person_id ORDER BY start_date, end_date "
+        "SELECT *, sum(opens) OVER (PARTITION BY person_id ORDER BY start_date, opens DESC, end_date "
         f"ROWS UNBOUNDED PRECEDING) AS island FROM ({marked})"
     )
     return (

@@ -18,11 +18,12 @@ import duckdb_extension_httpfs  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
+from atoll_node.engine.model_tables import table_spec
 from atoll_node.engine.sql import Statement, path_literal, quoted
 from atoll_node.errors import EngineError
 from atoll_node.release import PinnedTable, Release
 from atoll_node.settings import EngineSettings
-from atoll_schemas.tables import Field, Table, core_1
+from atoll_schemas.tables import Field, Table
 
 Row = tuple[Any, ...]
 
@@ -97,6 +98,22 @@ class Session:
             raise _explained(error) from None
 
 
+class Reader:
+    """Reads with a cursor of its own for each statement, so that threads do not wait for each other."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, stop: Stop) -> None:
+        self._database = database
+        self._stop = stop
+
+    def numbers(self, statement: Statement) -> Mapping[str, NDArray[Any]]:
+        """Return the columns of a large answer."""
+        cursor = self._database.cursor()
+        try:
+            return Session(cursor, self._stop).numbers(statement)
+        finally:
+            cursor.close()
+
+
 def too_slow() -> EngineError:
     return EngineError(
         "engine.time",
@@ -143,7 +160,7 @@ class ReleaseDatabase:
         """Make the tables readable under their names; a table that the release lacks is empty."""
         for name in sorted(tables - self._views):
             try:
-                self._database.execute(self._view(core_1().table(name)))
+                self._database.execute(self._view(table_spec(name)))
             except duckdb.Error as error:
                 raise _explained(error) from None
             self._views.add(name)
@@ -162,6 +179,11 @@ class ReleaseDatabase:
             timer.cancel()
             stop.guard(None)
             cursor.close()
+
+    @contextmanager
+    def reading(self, stop: Stop) -> Iterator["Reader"]:
+        """Give what several threads may read through at once; nothing is made, and no time is set."""
+        yield Reader(self._database, stop)
 
     def _view(self, table: Table) -> str:
         pinned = self._release.table(table.name)

@@ -10,12 +10,15 @@ from functools import partial
 from pathlib import Path
 
 from atoll_node.engine.checking import check
+from atoll_node.engine.cohort_planning import plan_cohort
 from atoll_node.engine.cohorts import attrition_statement, cohort_statements, index_statement
 from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session, Stop
+from atoll_node.engine.facts import tables_read
+from atoll_node.engine.hierarchy import Hierarchy
 from atoll_node.engine.measures import frame_of, measure, members
-from atoll_node.engine.plan import DrugEraEnd, TrialLevel
-from atoll_node.engine.planning import plan, plan_cohort
-from atoll_node.engine.sql import Binder, Statement
+from atoll_node.engine.plan import DrugEraEnd, Events, TrialLevel
+from atoll_node.engine.planning import plan
+from atoll_node.engine.sql import Statement
 from atoll_node.errors import EngineError
 from atoll_node.raw import RawAggregate
 from atoll_node.release import Release
@@ -25,7 +28,6 @@ from atoll_schemas.query import Query
 from atoll_schemas.tables import DOMAINS
 
 _MOST_OPEN = 2
-_MOST_RESOLVED = 1_000
 
 
 class DuckDbEngine:
@@ -60,7 +62,7 @@ class DuckDbEngine:
             stoppable(partial(stop.now, EngineError("engine.stopped", "the query was stopped")))
         check(query, release)
         with self._session(release, stop) as (opened, session):
-            planned = plan(query, _Hierarchy(opened, session))
+            planned = plan(query, opened.hierarchy.reading(session.numbers))
             opened.database.require(tables_of(planned))
             for statement in (*cohort_statements(planned.cohort), index_statement(planned.cohort)):
                 session.run(statement)
@@ -72,7 +74,7 @@ class DuckDbEngine:
         """Return the SQL that the query becomes, with placeholders for every value."""
         check(query, release)
         with self._session(release) as (opened, session):
-            planned = plan(query, _Hierarchy(opened, session))
+            planned = plan(query, opened.hierarchy.reading(session.numbers))
         frame = frame_of(planned.analysis)
         statements = [*cohort_statements(planned.cohort), index_statement(planned.cohort)]
         statements += [attrition_statement(planned.cohort)] if frame is None else [frame]
@@ -83,7 +85,7 @@ class DuckDbEngine:
     ) -> tuple[tuple[int, date, date], ...]:
         """Return (person, start, end) rows in order, for tests against other Circe implementations."""
         with self._session(release) as (opened, session):
-            cohort = plan_cohort(expression, _Hierarchy(opened, session))
+            cohort = plan_cohort(expression, opened.hierarchy.reading(session.numbers))
             opened.database.require(tables_of(cohort))
             for statement in cohort_statements(cohort):
                 session.run(statement)
@@ -120,51 +122,8 @@ class _OpenRelease:
     """A release with its database, and the descendants that were looked up before."""
 
     def __init__(self, release: Release, database: ReleaseDatabase) -> None:
-        self.release = release
         self.database = database
-        self.resolved: OrderedDict[tuple[int, ...], frozenset[int]] = OrderedDict()
-
-
-class _Hierarchy:
-    """The release's ``concept_ancestor`` as a vocabulary."""
-
-    def __init__(self, opened: _OpenRelease, session: Session) -> None:
-        self._opened = opened
-        self._session = session
-
-    def descendants(self, concept_ids: tuple[int, ...]) -> frozenset[int]:
-        """Return the valid descendants; without hierarchy there is no answer rather than a smaller one."""
-        found = self._opened.resolved.get(concept_ids)
-        if found is None:
-            found = self._looked_up(concept_ids)
-            self._opened.resolved[concept_ids] = found
-            if len(self._opened.resolved) > _MOST_RESOLVED:
-                self._opened.resolved.popitem(last=False)
-        return found
-
-    def _looked_up(self, concept_ids: tuple[int, ...]) -> frozenset[int]:
-        release = self._opened.release
-        ancestors = release.table("concept_ancestor")
-        if ancestors is None or not ancestors.rows:
-            raise EngineError(
-                "engine.vocabulary",
-                "the query asks for descendants of concepts, and the release has no concept_ancestor",
-                "ingest the OMOP vocabularies, or ask for concepts or source codes without descendants",
-            )
-        self._opened.database.require(frozenset({"concept_ancestor", "concept"}))
-        concepts = release.table("concept")
-        valid = ""
-        if concepts is not None and concepts.rows:
-            valid = (
-                "JOIN concept c ON c.concept_id = a.descendant_concept_id "
-                "AND coalesce(c.invalid_reason, '') = '' "
-            )
-        binder = Binder()
-        statement = binder.statement(
-            f"SELECT DISTINCT a.descendant_concept_id FROM concept_ancestor a {valid}"
-            f"WHERE a.ancestor_concept_id IN {binder.members(concept_ids)}"
-        )
-        return frozenset(int(row[0]) for row in self._session.rows(statement))
+        self.hierarchy = Hierarchy(release, database.require)
 
 
 def tables_of(planned: object) -> frozenset[str]:
@@ -184,6 +143,8 @@ def tables_of(planned: object) -> frozenset[str]:
 def _own_tables(item: object) -> set[str]:
     if isinstance(item, TrialLevel):
         return {"trial_subject"}
+    if isinstance(item, Events):
+        return set(tables_read(item))
     if isinstance(item, DrugEraEnd):
         return {DOMAINS["drug"].table}
     domain = getattr(item, "domain", None)

@@ -1,99 +1,69 @@
-"""Emit the records of a domain as events: who, which record, from when to when, in which visit."""
+"""Emit the records of one kind as events: who, which record, from when to when, in which visit."""
 
-from atoll_node.engine.plan import CodeMatch, Compare, Events, Filter, OneOf
+from atoll_node.engine.facts import counted_sql, dates_of, filters_sql, joins_sql, matches_sql
+from atoll_node.engine.plan import Events
+from atoll_node.engine.sources import SOURCES
 from atoll_node.engine.sql import Binder, quoted
-from atoll_schemas.tables import DOMAINS, DomainTable, core_1
 
-_PERSON = {
-    "age": "(year({event}.start_date) - p.year_of_birth)",
-    "gender": "p.gender_concept_id",
-    "race": "p.race_concept_id",
-    "ethnicity": "p.ethnicity_concept_id",
-}
-_PLAIN_COMPARISONS = {"lt": "<", "lte": "<=", "eq": "=", "!eq": "<>", "gt": ">", "gte": ">="}
-EVENT_COLUMNS = "person_id, record_id, start_date, end_date, visit_id, concept_id"
+EVENT_COLUMNS = "person_id, record_id, start_date, end_date, visit_id, concept_id, sort_date"
 
 
-def events_sql(events: Events, binder: Binder) -> str:
-    """Return a query that yields ``EVENT_COLUMNS``; a record without a start date is no event."""
-    attributes = [item.attribute for item in events.filters]
-    person = any(name in _PERSON for name in attributes)
-    join = "JOIN person p ON p.person_id = e.person_id" if person else ""
-    where = [filter_sql(item, "e", binder) for item in events.filters]
-    if events.first:
-        where.append("e.ordinal = 1")
-    kept = f" WHERE {' AND '.join(where)}" if where else ""
-    columns = ", ".join(f"e.{name}" for name in EVENT_COLUMNS.split(", "))
-    return f"SELECT {columns} FROM ({_records(events, binder)}) e {join}{kept}"
+def events_sql(events: Events, binder: Binder, counted: str | None = None) -> str:
+    """Return a query that yields ``EVENT_COLUMNS`` without a look at nested conditions.
 
-
-def _records(events: Events, binder: Binder) -> str:
-    domain = DOMAINS[events.domain]
-    start = f"r.{quoted(domain.start_date)}"
+    A record without a start date is no event. ``counted`` adds a column ``counted`` for a distinct count.
+    """
+    source = SOURCES[events.domain]
+    dates = dates_of(source, events.shift, binder)
+    where = [f"{source.start} IS NOT NULL", *_kept(events, binder)]
+    if events.filters:
+        where.append(filters_sql(events.filters, dates, binder))
+    if events.shift is not None:
+        where.append(f"{dates.end} >= {dates.start}")
+    extra = None if counted is None else counted_sql(counted, source)
     columns = [
-        "r.person_id",
-        f"r.{quoted(domain.key)} AS record_id",
-        f"{start} AS start_date",
-        f"{_end_date(domain, start)} AS end_date",
-        f"{_visit(domain)} AS visit_id",
-        f"{_concept(domain)} AS concept_id",
-        *(f"r.{quoted(name)}" for name in _carried(events)),
+        f"{source.person} AS person_id",
+        f"{source.key} AS record_id",
+        f"{_chosen(events.period[0], dates.start, binder)} AS start_date",
+        f"{_chosen(events.period[1], dates.end, binder)} AS end_date",
+        f"{source.visit or 'NULL::BIGINT'} AS visit_id",
+        f"{source.concept or 'NULL::BIGINT'} AS concept_id",
+        f"{dates.start} AS sort_date",
+        *([f"{extra} AS counted"] if extra else []),
     ]
-    if events.first:
-        order = f"{start}, r.{quoted(domain.key)}"
-        columns.append(f"row_number() OVER (PARTITION BY r.person_id ORDER BY {order}) AS ordinal")
-    where = [f"{start} IS NOT NULL", *(match_sql(match, domain, binder) for match in events.matches)]
-    return f"SELECT {', '.join(columns)} FROM {quoted(domain.table)} r WHERE {' AND '.join(where)}"
+    records = _first(events, binder) if events.first else quoted(source.table)
+    joins = joins_sql(source, events.filters)
+    return f"SELECT {', '.join(columns)} FROM {records} r {joins} WHERE {' AND '.join(where)}"
 
 
-def _carried(events: Events) -> list[str]:
-    own = {"start_date", "end_date", *_PERSON}
-    return sorted({item.attribute for item in events.filters} - own)
+def _kept(events: Events, binder: Binder) -> list[str]:
+    """What a record must fulfil beside its filters; before the first is taken, where that is asked."""
+    source = SOURCES[events.domain]
+    where = [] if events.first else _matching(events, binder)
+    for day in events.period:
+        if day is not None:
+            inside = binder.bind(day)
+            where.append(f"{source.start} <= {inside} AND {source.end} >= {inside}")
+    return where
 
 
-def _end_date(domain: DomainTable, start: str) -> str:
-    """The end dates of the published Circe SQL: the record's own, else the day after its start."""
-    if domain.end_date is None:
-        return f"{start} + 1"
-    end = f"r.{quoted(domain.end_date)}"
-    if domain.table == "drug_exposure":
-        return f"coalesce({end}, {start} + r.days_supply, {start} + 1)"
-    if domain.table.endswith(("_era", "_period")):
-        return end
-    return f"coalesce({end}, {start} + 1)"
+def _matching(events: Events, binder: Binder) -> list[str]:
+    source = SOURCES[events.domain]
+    own = [] if source.where is None else [source.where]
+    return own + [matches_sql(match, source, binder) for match in events.matches]
 
 
-def _visit(domain: DomainTable) -> str:
-    has_visit = core_1().table(domain.table).has("visit_occurrence_id")
-    return "r.visit_occurrence_id" if has_visit else "NULL::BIGINT"
+def _first(events: Events, binder: Binder) -> str:
+    """The records of which each is its person's first of the concept set, by date and key."""
+    source = SOURCES[events.domain]
+    where = " AND ".join([f"{source.start} IS NOT NULL", *_matching(events, binder)])
+    order = f"PARTITION BY {source.person} ORDER BY {source.start}, {source.key}"
+    joins = joins_sql(source, ())
+    return (
+        f"(SELECT r.* FROM {quoted(source.table)} r {joins} WHERE {where} "
+        f"QUALIFY row_number() OVER ({order}) = 1)"
+    )
 
 
-def _concept(domain: DomainTable) -> str:
-    return "NULL::BIGINT" if domain.concept is None else f"r.{quoted(domain.concept)}"
-
-
-def match_sql(match: CodeMatch, domain: DomainTable, binder: Binder) -> str:
-    """Return whether the record ``r`` matches."""
-    parts = []
-    concept = domain.concept if match.standard else domain.source_concept
-    if match.concept_ids and concept is not None:
-        parts.append(f"r.{quoted(concept)} IN {binder.members(match.concept_ids)}")
-    if match.source_codes and domain.source_value is not None:
-        parts.append(f"r.{quoted(domain.source_value)} IN {binder.members(match.source_codes)}")
-    return f"({' OR '.join(parts)})" if parts else "FALSE"
-
-
-def filter_sql(item: Filter, event: str, binder: Binder) -> str:
-    """Return whether the event fulfils a filter; ``p`` is its person."""
-    template = _PERSON.get(item.attribute)
-    value = template.format(event=event) if template else f"{event}.{quoted(item.attribute)}"
-    if isinstance(item, OneOf):
-        return f"{value} IN {binder.members(item.concept_ids)}"
-    return _compared(value, item, binder)
-
-
-def _compared(value: str, item: Compare, binder: Binder) -> str:
-    if item.op in _PLAIN_COMPARISONS:
-        return f"{value} {_PLAIN_COMPARISONS[item.op]} {binder.bind(item.low)}"
-    between = f"{value} BETWEEN {binder.bind(item.low)} AND {binder.bind(item.high)}"
-    return f"NOT ({between})" if item.op == "!bt" else f"({between})"
+def _chosen(day: object, own: str, binder: Binder) -> str:
+    return own if day is None else binder.bind(day)

@@ -5,7 +5,7 @@ A number is a DOUBLE or NULL; a level is the index of its label. Labels stay out
 
 from dataclasses import dataclass
 
-from atoll_node.engine.events import match_sql
+from atoll_node.engine.facts import matches_sql
 from atoll_node.engine.plan import (
     Level,
     LevelColumn,
@@ -21,6 +21,7 @@ from atoll_node.engine.plan import (
     SurvivalPlan,
     TrialLevel,
 )
+from atoll_node.engine.sources import SOURCES
 from atoll_node.engine.sql import Binder, Statement, quoted
 from atoll_schemas.tables import DOMAINS
 
@@ -184,7 +185,7 @@ def _joined(records: Recorded, value: str, name: str, binder: Binder) -> str:
     start, key = f"r.{quoted(domain.start_date)}", f"r.{quoted(domain.key)}"
     day, pick = ("max", "arg_max_null") if records.latest else ("min", "arg_min_null")
     if records.start is None and records.end is None:
-        matched = f"{start} IS NOT NULL AND {match_sql(records.match, domain, binder)}"
+        matched = f"{start} IS NOT NULL AND {matches_sql(records.match, SOURCES[records.domain], binder)}"
         found = f"FROM {quoted(domain.table)} r WHERE {matched}"
     else:
         found = _in_window(records, binder)
@@ -192,7 +193,7 @@ def _joined(records: Recorded, value: str, name: str, binder: Binder) -> str:
     query = (
         f"SELECT r.person_id, {pick}({value}, {key}) AS value FROM {quoted(domain.table)} r "
         f"JOIN ({days}) d ON d.person_id = r.person_id AND d.day = {start} "
-        f"WHERE {match_sql(records.match, domain, binder)} GROUP BY r.person_id"
+        f"WHERE {matches_sql(records.match, SOURCES[records.domain], binder)} GROUP BY r.person_id"
     )
     return f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
 
@@ -200,7 +201,7 @@ def _joined(records: Recorded, value: str, name: str, binder: Binder) -> str:
 def _in_window(records: Recorded, binder: Binder) -> str:
     domain = DOMAINS[records.domain]
     start = f"r.{quoted(domain.start_date)}"
-    where = [f"{start} IS NOT NULL", match_sql(records.match, domain, binder)]
+    where = [f"{start} IS NOT NULL", matches_sql(records.match, SOURCES[records.domain], binder)]
     if records.start is not None:
         where.append(f"{start} >= i.index_date + {binder.bind(records.start)}::INTEGER")
     if records.end is not None:
@@ -226,7 +227,7 @@ def _outcome(outcome: OutcomeRecord, binder: Binder) -> str:
     start = f"r.{quoted(domain.start_date)}"
     where = [f"{start} {'>=' if outcome.on_index_date else '>'} i.index_date"]
     if outcome.match is not None:
-        where.append(match_sql(outcome.match, domain, binder))
+        where.append(matches_sql(outcome.match, SOURCES[outcome.domain], binder))
     return (
         f"SELECT i.person_id, min({start} - i.index_date) AS day FROM cohort_index i "
         f"JOIN {quoted(domain.table)} r ON r.person_id = i.person_id "

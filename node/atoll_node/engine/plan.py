@@ -6,6 +6,7 @@ Domains are rows of ``atoll_schemas.tables.DOMAINS``; attributes are fields of t
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Literal
 
 from atoll_schemas.tables import DomainName
@@ -13,12 +14,22 @@ from atoll_schemas.tables import DomainName
 
 @dataclass(frozen=True)
 class CodeMatch:
-    """A record matches when its concept is one of the ids or its source value one of the codes."""
+    """A record matches when its concept is one of the ids or its source value one of the codes.
+
+    The hash is kept: a concept set may hold thousands of ids, and streams of events are looked up by it.
+    """
 
     concept_ids: tuple[int, ...] = ()
     source_codes: tuple[str, ...] = ()
     standard: bool = True
     """Whether the standard concept is looked at; else the source concept."""
+
+    def __hash__(self) -> int:
+        return self._kept_hash
+
+    @cached_property
+    def _kept_hash(self) -> int:
+        return hash((self.concept_ids, self.source_codes, self.standard))
 
     @property
     def nothing(self) -> bool:
@@ -38,27 +49,56 @@ class Compare:
 
 @dataclass(frozen=True)
 class OneOf:
-    """An attribute is one of the concept ids."""
+    """An attribute is one of the concept ids or texts, or, ``negated``, none of them. Unknown is neither."""
 
     attribute: str
+    concept_ids: tuple[int, ...] | tuple[str, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Like:
+    """A text fits a pattern in which ``%`` and ``_`` stand for any text and any letter, as in SQL."""
+
+    attribute: str
+    pattern: str
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Abnormal:
+    """A measurement lies outside its range, or is coded as abnormal."""
+
     concept_ids: tuple[int, ...]
 
 
-Filter = Compare | OneOf
+Filter = Compare | OneOf | Like | Abnormal
+
+
+@dataclass(frozen=True)
+class Shift:
+    """An event's dates are its start or end, moved by days; one that would end before its start is none."""
+
+    start_from: Literal["start_date", "end_date"]
+    start_days: int
+    end_from: Literal["start_date", "end_date"]
+    end_days: int
 
 
 @dataclass(frozen=True)
 class Events:
     """Records of one domain as events. ``first`` is applied after ``matches``, before ``filters``."""
 
-    domain: DomainName
+    domain: str
+    """A name of ``atoll_node.engine.sources.SOURCES``."""
     matches: tuple[CodeMatch, ...] = ()
     first: bool = False
     filters: tuple[Filter, ...] = ()
     condition: "Condition | None" = None
     """What must hold around the event itself (nested criteria)."""
     period: tuple[date | None, date | None] = (None, None)
-    """Dates that stand for the event's own (observation periods only)."""
+    """Dates that stand for the event's own (observation and payer plan periods); both lie within it."""
+    shift: Shift | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +121,8 @@ class Counted:
     bounds: tuple[Bound, ...]
     op: Literal["exactly", "at_most", "at_least"]
     count: int
-    distinct: Literal["concept_id", "start_date", "visit_id"] | None = None
+    distinct: str | None = None
+    """``concept_id``, ``start_date``, ``end_date``, ``visit_id``, ``length`` or a field of the table."""
     same_visit: bool = False
     observed: bool = True
     """Whether only events inside the index event's observation period count."""

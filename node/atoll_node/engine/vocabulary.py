@@ -1,4 +1,4 @@
-"""Resolve concept sets and codes to concept ids, with descendants where asked."""
+"""Resolve concept sets and codes to concept ids, with descendants and mapped concepts where asked."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -13,6 +13,16 @@ class Vocabulary(Protocol):
 
     def descendants(self, concept_ids: tuple[int, ...]) -> frozenset[int]:
         """Return the valid descendants. Raises ``EngineError`` ``engine.vocabulary`` without hierarchy."""
+
+    def mapped(self, concept_ids: tuple[int, ...]) -> frozenset[int]:
+        """Return the concepts that map to these. Raises ``EngineError`` ``engine.vocabulary`` likewise."""
+
+
+def parents_of(sets: Iterable[ConceptSet]) -> frozenset[int]:
+    """Return the concepts whose descendants the concept sets ask for, so that one look-up finds all."""
+    return frozenset(
+        item.concept.concept_id for one in sets for item in one.expression.items if item.include_descendants
+    )
 
 
 def resolve_sets(sets: Iterable[ConceptSet], vocabulary: Vocabulary) -> Mapping[int, CodeMatch]:
@@ -37,6 +47,14 @@ def _resolved(concept_set: ConceptSet, vocabulary: Vocabulary) -> CodeMatch:
 
 
 def _expanded(items: list[ConceptSetItem], vocabulary: Vocabulary) -> set[int]:
+    found = _with_descendants(items, vocabulary)
+    mapped = [item for item in items if item.include_mapped]
+    if mapped:
+        found |= vocabulary.mapped(tuple(sorted(_with_descendants(mapped, vocabulary))))
+    return found
+
+
+def _with_descendants(items: list[ConceptSetItem], vocabulary: Vocabulary) -> set[int]:
     found = {item.concept.concept_id for item in items}
     parents = {item.concept.concept_id for item in items if item.include_descendants}
     return found | vocabulary.descendants(tuple(sorted(parents))) if parents else found

@@ -1,0 +1,290 @@
+"""Find who is in a planned cohort and from when to when, for one block of persons.
+
+Entry events → qualified events → which rules each passes → included events → stays.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from atoll_node.engine.arrays.conditions import holds
+from atoll_node.engine.arrays.days import (
+    NO_DAY,
+    Truth,
+    Whole,
+    day_number,
+    is_first,
+    is_last,
+    is_sorted,
+    keyed,
+)
+from atoll_node.engine.arrays.streams import Block, Index, Stream
+from atoll_node.engine.plan import Cohort, DrugEraEnd, Events, FixedEnd, Order
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Index events with what orders them: the day, the record's key, and the place of its criteria."""
+
+    index: Index
+    sort: Whole
+    record: Whole
+    source: Whole
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def at(self, rows: Whole) -> "Entries":
+        """Return some of the events."""
+        return Entries(self.index.at(rows), self.sort[rows], self.record[rows], self.source[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Stays:
+    """Periods in the cohort; ``person`` counts into the block's ids."""
+
+    person: Whole
+    start: Whole
+    end: Whole
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """A cohort: qualified events, which rules each passes (rule by event), and the stays."""
+
+    qualified: Entries
+    passed: Truth
+    stays: Stays
+
+    @cached_property
+    def masks(self) -> Whole:
+        """Per qualified event one bit for each rule that it passes."""
+        bits = np.left_shift(np.int64(1), np.arange(len(self.passed), dtype=np.int64))
+        return np.asarray(
+            self.passed.T @ bits if len(self.passed) else np.zeros(len(self.qualified), np.int64)
+        )
+
+    @cached_property
+    def best(self) -> Whole:
+        """Each person's event that passes the most rules; then of the earliest rule, then the earliest."""
+        number = self.passed.sum(axis=0)
+        first = np.where(number > 0, self.passed.argmax(axis=0) if len(self.passed) else 0, 0)
+        index = self.qualified.index
+        order = np.lexsort((index.start, first, -number, index.person))
+        return order[is_first(index.person[order])]
+
+
+def select(block: Block, cohort: Cohort) -> Selection:
+    """Return the cohort among the persons of the block."""
+    qualified = _qualified(block, cohort, _entries(block, cohort))
+    passed = np.empty((len(cohort.rules), len(qualified)), dtype=bool)
+    for number, rule in enumerate(cohort.rules):
+        passed[number] = holds(block, rule.condition, qualified.index)
+    included = qualified
+    if cohort.rules:
+        included = qualified.at(np.flatnonzero(passed.all(axis=0)))
+    if not cohort.one_event_qualifies:
+        included = _limited(included, cohort.expression_order)
+    return Selection(qualified, passed, _stays(block, cohort, included.index))
+
+
+def _qualified(block: Block, cohort: Cohort, entries: Entries) -> Entries:
+    """Entry events that fulfil the additional criteria; the limit counts only where there are such."""
+    if cohort.additional is None:
+        return entries
+    found = entries.at(np.flatnonzero(holds(block, cohort.additional, entries.index)))
+    return _limited(found, cohort.qualified_order) if cohort.entry_order == "all" else found
+
+
+def _entries(block: Block, cohort: Cohort) -> Entries:
+    parts = [
+        _observed(block.stream(events, holds), number, block, cohort)
+        for number, events in enumerate(cohort.entry)
+    ]
+    found = parts[0] if len(parts) == 1 else _joined(parts)
+    return found if cohort.entry_order == "all" else _limited_entries(found, cohort.entry_order)
+
+
+def _observed(stream: Stream, source: int, block: Block, cohort: Cohort) -> Entries:
+    """Events with enough observation before and after them."""
+    rows, period = block.periods.all_containing(stream.person, stream.start)
+    start = stream.start[rows]
+    held = (start - block.periods.start[period] >= cohort.prior_days) & (
+        block.periods.end[period] - start >= cohort.post_days
+    )
+    rows, period = rows[held], period[held]
+    index = Index(
+        stream.person[rows], stream.start[rows], stream.end[rows], period, stream.visit[rows], block.periods
+    )
+    sort = index.start if stream.sort is None else stream.sort[rows]
+    return Entries(index, sort, stream.record[rows], np.full(len(rows), source, dtype=np.int32))
+
+
+def _joined(parts: list[Entries]) -> Entries:
+    index = Index(
+        person=np.concatenate([part.index.person for part in parts]),
+        start=np.concatenate([part.index.start for part in parts]),
+        end=np.concatenate([part.index.end for part in parts]),
+        period=np.concatenate([part.index.period for part in parts]),
+        visit=np.concatenate([part.index.visit for part in parts]),
+        periods=parts[0].index.periods,
+    )
+    return Entries(
+        index,
+        sort=np.concatenate([part.sort for part in parts]),
+        record=np.concatenate([part.record for part in parts]),
+        source=np.concatenate([part.source for part in parts]),
+    )
+
+
+def _limited_entries(found: Entries, order: Order) -> Entries:
+    """Keep each person's first or last day of events; of one day the lowest key, then the first criteria."""
+    if not len(found):
+        return found
+    found = _in_order(found, found.sort)
+    if order == "last":
+        found = _on_last_day(found, found.sort)
+    return _one_each(found, found.sort, by_key=True)
+
+
+def _in_order(found: Entries, day: Whole) -> Entries:
+    """Sort by person and day; events of one day stay in any order."""
+    key = keyed(found.index.person, day)
+    return found if is_sorted(key) else found.at(np.argsort(key, kind="stable"))
+
+
+def _on_last_day(found: Entries, day: Whole) -> Entries:
+    last = is_last(found.index.person)
+    number = np.diff(np.flatnonzero(last), prepend=-1)
+    return found.at(np.flatnonzero(day == np.repeat(day[last], number)))
+
+
+def _limited(found: Entries, order: Order) -> Entries:
+    """Keep each person's first or last event by start."""
+    if order == "all" or not len(found):
+        return found
+    found = _in_order(found, found.index.start)
+    if order == "last":
+        found = _on_last_day(found, found.index.start)
+    return _one_each(found, found.index.start, by_key=False)
+
+
+def _one_each(found: Entries, day: Whole, *, by_key: bool) -> Entries:
+    """Keep one event of each person's first day; sorted by person and day, ties in any order."""
+    index = found.index
+    first = is_first(index.person)
+    begins = np.flatnonzero(first)
+    number = np.diff(np.append(begins, len(first)))
+    candidates = np.flatnonzero(day == np.repeat(day[begins], number))
+    if len(candidates) > len(begins):
+        candidates = candidates[_ties(found.at(candidates), by_key=by_key)]
+    return found.at(candidates[is_first(index.person[candidates])])
+
+
+def _ties(found: Entries, *, by_key: bool) -> Whole:
+    """Order events of one day, so that an answer does not depend on chance (as the SQL emission does)."""
+    index = found.index
+    period = (index.op_end, index.op_start)
+    if by_key:
+        return np.lexsort((index.visit, index.end, *period, found.source, found.record, index.person))
+    return np.lexsort((index.end, *period, found.record, found.source, index.visit, index.person))
+
+
+def _stays(block: Block, cohort: Cohort, included: Index) -> Stays:
+    """Each included event lasts to the earliest of its ends; near stays join; the window cuts."""
+    end = _ends(block, cohort, included)
+    held = np.flatnonzero(end != NO_DAY)
+    stays = Stays(included.person[held], included.start[held], end[held])
+    if not cohort.one_row_per_person:
+        stays = collapsed(stays, cohort.era_pad)
+    return _cut(stays, cohort)
+
+
+def _ends(block: Block, cohort: Cohort, included: Index) -> Whole:
+    """The earliest possible end that is not before the start, or ``NO_DAY``."""
+    far = np.int32(2**31 - 1)
+    possible = [_own_end(cohort.end, included)]
+    if isinstance(cohort.end, DrugEraEnd):
+        possible.append(_era_end(block, cohort.end, included))
+    possible += [_first_after(block, events, included) for events in cohort.censoring]
+    end = np.full(len(included), far, dtype=np.int32)
+    for day in possible:
+        np.minimum(end, np.where(day >= included.start, day, far), out=end)
+    return np.where(end == far, NO_DAY, end).astype(np.int32)
+
+
+def _own_end(end: FixedEnd | DrugEraEnd | None, included: Index) -> Whole:
+    if not isinstance(end, FixedEnd):
+        return included.op_end
+    anchor = included.start if end.anchor == "start_date" else included.end
+    moved = np.where(anchor == NO_DAY, NO_DAY, anchor.astype(np.int64) + end.days)
+    return np.minimum(moved, included.op_end).astype(np.int32)
+
+
+def _first_after(block: Block, events: Events, included: Index) -> Whole:
+    """The first event on or after the start and within observation, or ``NO_DAY``."""
+    stream = block.stream(events, holds)
+    day = np.full(len(included), NO_DAY, dtype=np.int32)
+    if not len(stream):
+        return day
+    wanted = keyed(included.person, included.start)
+    place = np.searchsorted(stream.key, wanted, side="left")
+    reached = np.minimum(place, len(stream) - 1)
+    held = (place < len(stream)) & (stream.key[reached] <= keyed(included.person, included.op_end))
+    return np.where(held, stream.start[reached], day)
+
+
+def _era_end(block: Block, end: DrugEraEnd, included: Index) -> Whole:
+    """The end of the first era of exposure that contains the start, or ``NO_DAY``."""
+    eras = _eras(block, end)
+    day = np.full(len(included), NO_DAY, dtype=np.int32)
+    if not len(eras.person):
+        return day
+    # Eras of a person lie apart, so the ends are sorted as the starts are: the first that has not ended.
+    reached = keyed(eras.person, eras.end + end.days)
+    place = np.searchsorted(reached, keyed(included.person, included.start), side="left")
+    place_or_last = np.minimum(place, len(reached) - 1)
+    held = (
+        (place < len(reached))
+        & (eras.person[place_or_last] == included.person)
+        & (eras.start[place_or_last] <= included.start)
+    )
+    return np.where(held, eras.end[place_or_last] + end.days, day).astype(np.int32)
+
+
+def _eras(block: Block, end: DrugEraEnd) -> Stays:
+    parts = [block.stream(Events("drug", (match,)), holds) for match in end.matches]
+    person = np.concatenate([part.person for part in parts])
+    start = np.concatenate([part.start for part in parts])
+    until = np.concatenate([part.end for part in parts])
+    if end.days_supply is not None:
+        until = start + np.int32(end.days_supply)
+    order = np.argsort(keyed(person, start), kind="stable")
+    return collapsed(Stays(person[order], start[order], until[order]), end.gap_days)
+
+
+def collapsed(stays: Stays, pad: int) -> Stays:
+    """Join stays of a person that overlap or lie at most ``pad`` days apart; sorted by person and start."""
+    if not len(stays.person):
+        return stays
+    key = keyed(stays.person, stays.start)
+    if not is_sorted(key):
+        order = np.argsort(key, kind="stable")
+        stays = Stays(stays.person[order], stays.start[order], stays.end[order])
+        key = key[order]
+    reached = np.maximum.accumulate(keyed(stays.person, stays.end))
+    opens = is_first(stays.person)
+    opens[1:] |= key[1:] > reached[:-1] + pad
+    begins = np.flatnonzero(opens)
+    return Stays(stays.person[begins], stays.start[begins], np.maximum.reduceat(stays.end, begins))
+
+
+def _cut(stays: Stays, cohort: Cohort) -> Stays:
+    first, last = cohort.window
+    if first is None and last is None:
+        return stays
+    start = stays.start if first is None else np.maximum(stays.start, day_number(first))
+    end = stays.end if last is None else np.minimum(stays.end, day_number(last))
+    held = np.flatnonzero(start <= end)
+    return Stays(stays.person[held], start[held], end[held])

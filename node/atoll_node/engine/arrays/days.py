@@ -1,0 +1,65 @@
+"""Count days as whole numbers, and join person and day into one number that sorts as both."""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Whole = NDArray[Any]
+Truth = NDArray[np.bool_]
+
+_EPOCH = date(1970, 1, 1)
+_BITS = 24
+_MIDDLE = 1 << (_BITS - 1)
+FARTHEST = 4_000_000
+"""Days from 1970 on either side (12,900 years); a date beyond counts as this one."""
+NO_DAY = -(2**31)
+"""An unknown day. No comparison with it holds."""
+
+
+def day_number(day: date) -> int:
+    """Return the days from 1970-01-01."""
+    return (day - _EPOCH).days
+
+
+def person_key(person: Whole) -> Whole:
+    """Return the person's part of the key; add ``day_key`` or a day."""
+    return (person.astype(np.int64) << _BITS) + _MIDDLE
+
+
+def keyed(person: Whole, day: Whole) -> Whole:
+    """Return numbers that sort by person, then by day."""
+    return person_key(person) + day
+
+
+def years(day: Whole) -> Whole:
+    """Return the calendar year of each day."""
+    return day.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+
+
+def is_first(person: Whole) -> Truth:
+    """Return where a person's rows begin, in rows sorted by person."""
+    first = np.ones(len(person), dtype=bool)
+    np.not_equal(person[1:], person[:-1], out=first[1:])
+    return first
+
+
+def is_last(person: Whole) -> Truth:
+    """Return where a person's rows end, in rows sorted by person."""
+    last = np.ones(len(person), dtype=bool)
+    np.not_equal(person[1:], person[:-1], out=last[:-1])
+    return last
+
+
+def is_sorted(key: Whole) -> bool:
+    """Whether a key never falls."""
+    return bool((key[1:] >= key[:-1]).all())
+
+
+def spread(first: Whole, number: Whole) -> tuple[Whole, Whole]:
+    """Return (owner, place) for ``number[i]`` places that begin at ``first[i]``, owners in order."""
+    owner = np.repeat(np.arange(len(number)), number)
+    ends = np.cumsum(number)
+    place = np.arange(len(owner)) - np.repeat(ends - number, number) + np.repeat(first, number)
+    return owner, place
