@@ -92,6 +92,13 @@ def test_a_query_that_takes_too_much_memory_and_spill_is_stopped(
     assert failure(database, text).code == "engine.memory"
 
 
+def test_a_query_that_spills_more_than_it_may_is_stopped(
+    database_of: Callable[..., ReleaseDatabase],
+) -> None:
+    text = "CREATE TEMP TABLE big AS SELECT hash(range) AS a, hash(range + 1) AS b FROM range(8000000)"
+    assert failure(database_of(memory="64MB", spill="1MB"), text).code == "engine.memory"
+
+
 def test_what_does_not_fit_into_memory_spills(
     database_of: Callable[..., ReleaseDatabase], tmp_path: Path
 ) -> None:

@@ -230,12 +230,13 @@ def _opened(
             "memory_limit": settings.memory,
             "threads": settings.threads,
             "temp_directory": str(spill),
-            "max_temp_directory_size": settings.spill,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "preserve_insertion_order": False,
         },
     )
+    # In the configuration at connect DuckDB 1.5 takes this bound, shows it, and does not hold to it.
+    database.execute(f"SET max_temp_directory_size = {path_literal(settings.spill)}")
     if s3 is not None:
         reach(database, s3)
     paths = [path for table in release.tables for path in table.paths()]
