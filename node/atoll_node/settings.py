@@ -148,6 +148,21 @@ def _anchored(section: _Section, home: Path) -> _Section:
     return section.model_copy(update=paths)
 
 
+def absent_files(settings: NodeSettings) -> list[str]:
+    """Name the settings whose files are not there (yet)."""
+    named = [
+        (f"datasets.{dataset.name}.{key}", path)
+        for dataset in settings.datasets
+        for key, path in (
+            ("path", dataset.path),
+            ("mapping", dataset.mapping),
+            ("opt_out_file", dataset.opt_out_file),
+        )
+    ]
+    named.append(("network.ca_file", settings.network.ca_file))
+    return [name for name, path in named if path is not None and not path.exists()]
+
+
 def explained(error: ValidationError) -> str:
     """Say in one line which keys are wrong, and the nearest known ones."""
     return "; ".join(_line(item["loc"], item["type"], item["msg"]) for item in error.errors())

@@ -30,6 +30,7 @@ from joserfc.jwk import ECKey
 
 from atoll_node.keys import NodeKey
 from atoll_schemas.enrolment import new_code
+from atoll_schemas.people import Health
 from atoll_schemas.protocol import Answer, Enrolled, Inbox
 from tests.support.node_records import HUB_ID, SITE, a_hub_key
 
@@ -85,6 +86,9 @@ class ScriptedHub:
 
     def reply(self, heard: Heard) -> Reply:
         self.heard.append(heard)
+        if heard.path == "/v1/health":
+            health = Health(status="alive", hub_id=HUB_ID, protocol=self.protocol, software="scripted hub")
+            return 200, health.wire()
         if heard.path in self.overrides:
             return self.overrides[heard.path]
         if heard.headers.get("atoll-protocol") != self.protocol:
@@ -154,7 +158,7 @@ def scripted_hub(certificate: Path | None = None, port: int = 0, **script: Any) 
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             status, content = hub.reply(Heard(self.path, headers, body))
             data = b"" if content is None else json.dumps(content).encode()
@@ -162,6 +166,8 @@ def scripted_hub(certificate: Path | None = None, port: int = 0, **script: Any) 
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        do_GET = do_POST
 
         def log_message(self, *parts: Any) -> None:
             pass
@@ -200,9 +206,10 @@ def _serving(server: ThreadingHTTPServer) -> Iterator[None]:
 
 @dataclass
 class Proxy:
-    """A CONNECT proxy and where it was asked to go."""
+    """A CONNECT proxy and where it was asked to go. With a ``refusal``, an HTTP status, it opens no way."""
 
     url: str = ""
+    refusal: int | None = None
     asked: list[str] = field(default_factory=list)
 
 
@@ -214,6 +221,9 @@ def connect_proxy() -> Iterator[Proxy]:
     class Handler(BaseHTTPRequestHandler):
         def do_CONNECT(self) -> None:
             proxy.asked.append(self.path)
+            if proxy.refusal is not None:
+                self.send_error(proxy.refusal)
+                return
             host, _, port = self.path.rpartition(":")
             with socket.create_connection((host, int(port))) as beyond:
                 self.send_response(200)
@@ -252,15 +262,15 @@ class PrivateCa:
     server_file: Path
 
 
-def private_ca(folder: Path) -> PrivateCa:
-    """Make an authority and a server certificate for 127.0.0.1 and localhost."""
+def private_ca(folder: Path, name: str = "Private CA for tests") -> PrivateCa:
+    """Make an authority of that name and its server certificate for 127.0.0.1 and localhost."""
     ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Private CA for tests")])
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     ca = _certificate(ca_name, ca_name, ca_key.public_key(), ca=True).sign(ca_key, hashes.SHA256())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    host = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("localhost")])
     server = (
-        _certificate(name, ca_name, server_key.public_key(), ca=False)
+        _certificate(host, ca_name, server_key.public_key(), ca=False)
         .add_extension(names, critical=False)
         .sign(ca_key, hashes.SHA256())
     )

@@ -23,6 +23,8 @@ from atoll_schemas.protocol import PROTOCOL, PROTOCOL_HEADER, TokenReply
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN_PATH = "/v1/token"
+HEALTH_PATH = "/v1/health"
+HEALTH_SECONDS = 6.0
 RENEW_BEFORE_SECONDS = 30.0
 LARGEST_REPLY_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 10.0
@@ -108,6 +110,10 @@ class HubClient:
         body = message.model_dump_json(by_alias=True, exclude_none=True).encode()
         return self._post(why, path, body, {}, REPLY_SECONDS)
 
+    def health(self) -> tuple[bytes, str | None]:
+        """Ask the hub how it is, without a token; return the reply's body and the hub's ``Date``."""
+        return self._exchange("doctor", "GET", HEALTH_PATH, b"", {}, HEALTH_SECONDS)
+
     def _bearer(self) -> str:
         with self._token_lock:
             if self._token is None or self._monotonic() >= self._token[1]:
@@ -139,11 +145,17 @@ class HubClient:
         return reply.access_token, asked_at + lasts
 
     def _post(self, why: str, path: str, body: bytes, headers: dict[str, str], seconds: float) -> bytes:
-        number = self._journal.sending(recipient=self.hub, method="POST", path=path, why=why, body=body)
+        content, _ = self._exchange(why, "POST", path, body, headers, seconds)
+        return content
+
+    def _exchange(
+        self, why: str, method: str, path: str, body: bytes, headers: dict[str, str], seconds: float
+    ) -> tuple[bytes, str | None]:
+        number = self._journal.sending(recipient=self.hub, method=method, path=path, why=why, body=body)
         sent = {PROTOCOL_HEADER: PROTOCOL, "Content-Type": "application/json"} | headers
         timeout = httpx.Timeout(CONNECT_SECONDS, read=seconds)
         try:
-            with self._http.stream("POST", path, content=body, headers=sent, timeout=timeout) as response:
+            with self._http.stream(method, path, content=body, headers=sent, timeout=timeout) as response:
                 content = _bounded(response)
         except (httpx.HTTPError, httpx.StreamError) as error:
             self._journal.answered(number, "unanswered")
@@ -151,7 +163,7 @@ class HubClient:
         self._journal.answered(number, str(response.status_code))
         if response.status_code >= 300:
             raise HubDeclined(response.status_code, _problem(response, content))
-        return content
+        return content, response.headers.get("date")
 
 
 def checked_hub(hub: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atoll_node.bootstrap import Node, write_whole
+from atoll_node.bootstrap import Node, World, write_whole
 from atoll_node.errors import LakeError, SettingsError
+from atoll_node.home import Home
 from atoll_node.settings import FolderStore, S3Store
 from atoll_node.store.delta_adapter import race_commits
 from atoll_node.store.minio_admin_adapter import make_user
@@ -25,20 +26,23 @@ def prove_store(node: Node, *, again: bool = False) -> Proof | None:
     store = node.settings.store
     if isinstance(store, FolderStore):
         return None
-    places = places_of(node.home, store)
-    if places.keys is None:
-        return None
-    kept = None if again else read_proof(node.home.store_proof)
+    return proven(node.home, store, node.world, again=again)
+
+
+def proven(home: Home, store: S3Store, world: World, *, again: bool) -> Proof:
+    """Try a store, and keep what was seen in the node's home."""
+    places, keys = places_of(home, store), keys_of(store.access_key_file, store.secret_key_file)
+    kept = None if again else read_proof(home.store_proof)
     proof = prove(
         store,
-        S3Bucket(store, places.keys),
+        S3Bucket(store, keys),
         lambda key: race_commits(places, f"s3://{store.bucket}/{key}"),
         kept,
-        new_id=node.world.new_id,
-        clock=node.world.clock,
+        new_id=world.new_id,
+        clock=world.clock,
     )
     if proof is not kept:
-        write_whole(node.home.store_proof, proof.model_dump_json(indent=2))
+        write_whole(home.store_proof, proof.model_dump_json(indent=2))
     return proof
 
 

@@ -37,6 +37,7 @@ _ROOMS = {
     "release": "data",
     "up": "service",
     "status": "service",
+    "doctor": "doctor",
     "outbound": "outbound",
     "permits": "permits",
     "audit": "audit",

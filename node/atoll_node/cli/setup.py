@@ -20,7 +20,7 @@ from atoll_node.cli.screen import (
 )
 from atoll_node.errors import SettingsError
 from atoll_node.home import Home
-from atoll_node.settings import NodeSettings, anchored
+from atoll_node.settings import absent_files, anchored
 from atoll_node.wizard import answers_from_file, answers_from_person, check
 
 
@@ -60,7 +60,7 @@ def init(
     text = answers_from_file(answers) if answers else _asked()
     place = Home(home.absolute())
     make_home(place, text, world_of(context))
-    missing = _missing(anchored(check(text), place.root))
+    missing = absent_files(anchored(check(text), place.root))
     if as_json:
         print_json({"home": str(place.root), "missing": missing})
         return
@@ -107,18 +107,3 @@ def _asked() -> str:
         raise SettingsError(
             "settings.no_terminal", "there is no terminal to ask on", "give the answers with --from"
         ) from error
-
-
-def _missing(settings: NodeSettings) -> list[str]:
-    """Name the settings whose files are not there yet."""
-    named = [
-        (f"datasets.{dataset.name}.{key}", path)
-        for dataset in settings.datasets
-        for key, path in (
-            ("path", dataset.path),
-            ("mapping", dataset.mapping),
-            ("opt_out_file", dataset.opt_out_file),
-        )
-    ]
-    named.append(("network.ca_file", settings.network.ca_file))
-    return [name for name, path in named if path is not None and not path.exists()]
