@@ -28,8 +28,8 @@ traceback, which may hold file names: for the hospital's eyes) and `--help`. `at
 version.
 
 Exit codes: 0 ok · 1 error, or a chain that does not hold · 2 usage or settings · 5 refused by policy ·
-6 not found · 7 the hub cannot be reached · 8 the doctor found a blocker. An error is one line on stderr: `code: cause. Next: what to do`;
-with `--json` it is a problem (RFC 9457).
+6 not found · 7 the hub cannot be reached · 8 the doctor found a blocker. An error is one line on stderr:
+`code: cause. Next: what to do`; with `--json` it is a problem (RFC 9457).
 """
 _HUB_OPENING = """\
 # Hub commands
