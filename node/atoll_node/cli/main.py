@@ -42,6 +42,7 @@ _ROOMS = {
     "permits": "permits",
     "audit": "audit",
     "store": "store",
+    "lake": "lake",
 }
 """Which module declares a command. Only that one loads, so that a steward does not wait for the engine."""
 
