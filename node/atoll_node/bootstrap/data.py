@@ -42,6 +42,11 @@ def open_stages(node: Node) -> Stages:
     )
 
 
+def named_release(node: Node, name: str) -> tuple[Release, S3Access | None]:
+    """Return a release and how its store is reached. Raises ``LakeError`` when there is none of the name."""
+    return Releases(node.home).load(name), _s3(node)
+
+
 class _Newest:
     """The newest release of a dataset, read and checked once."""
 

@@ -41,6 +41,7 @@ _ROOMS = {
     "outbound": "outbound",
     "permits": "permits",
     "audit": "audit",
+    "cohort": "cohort",
     "store": "store",
     "lake": "lake",
 }
