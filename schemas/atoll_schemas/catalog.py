@@ -87,6 +87,8 @@ class CatalogEntry(Contract):
     variables: tuple[Variable, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     vocabulary_version: Label | None = None
+    shared_tables: tuple[Name, ...] = ()
+    """Tables without persons that hold rows, such as ``concept_ancestor`` or ``care_site``."""
     deidentification: tuple[DeidentificationEntry, ...] = ()
     date_shift: bool = False
     quality: tuple[QualityEntry, ...] = ()

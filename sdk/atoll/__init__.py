@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from atoll import cohort_commands as cohort_commands
     from atoll import commands as commands
     from atoll.async_hub import AsyncHub, AsyncRun
     from atoll.cohort import Cohort, code
@@ -75,8 +76,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "commands":
-        return import_module("atoll.commands")
+    if name in ("commands", "cohort_commands"):
+        return import_module(f"atoll.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'atoll' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from atoll.errors import AtollError, NotFound, ProtocolMismatch, error_of
-from atoll_schemas.catalog import SiteView
+from atoll_schemas.catalog import CatalogEntry, SiteView
 from atoll_schemas.contract import Contract
 from atoll_schemas.people import DatasetVariables, DatasetView, Me, ProjectApplication, ProjectView, QueryView
 from atoll_schemas.problems import Problem
@@ -53,6 +53,11 @@ def sites() -> Call[tuple[SiteView, ...]]:
 def datasets(words: str | None = None) -> Call[tuple[DatasetView, ...]]:
     """Which datasets are there, or match ``words``?"""
     return Call("GET", "/v1/datasets", _listed(DatasetView), {"q": words} if words else {})
+
+
+def entries(dataset: str) -> Call[tuple[CatalogEntry, ...]]:
+    """What does each site's release of a dataset hold?"""
+    return Call("GET", f"/v1/datasets/{_part(dataset)}", _listed(CatalogEntry), names="dataset")
 
 
 def variables(dataset: str) -> Call[DatasetVariables]:

@@ -1,7 +1,7 @@
 """Declare the ``atoll`` command. What it does is in ``commands``, which loads only when it is needed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+cohort_app = typer.Typer(
+    help="Check a cohort, tell it in words, compare two.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(cohort_app, name="cohort")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 CohortFile = Annotated[
@@ -63,6 +71,12 @@ def _options(
     if minimum is not None:
         options["minimum_persons"] = minimum
     return options
+
+
+def _one_cohort(argument: Path | None, option: Path | None) -> Path:
+    if (argument is None) == (option is None):
+        raise typer.BadParameter("name one cohort: as COHORT or with --cohort FILE")
+    return argument or option or Path()
 
 
 @app.command(epilog="Example: atoll login --hub https://hub.example.org --token-file token.txt")
@@ -110,10 +124,51 @@ def projects(as_json: Json = False) -> None:
     atoll.commands.projects(as_json)
 
 
-@app.command(epilog="Example: atoll count stage3_colon.json -p P-001 --by sex --by arm")
+@cohort_app.command(epilog="Example: atoll cohort check stage3_colon.json --dataset colon")
+def check(
+    file: CohortFile,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="Only the sites that offer this dataset.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Read the file only; ask no hub.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say whether a file holds a cohort, and which sites can run it, or why not.
+
+    Exit codes: 0 every site can run it, 3 some can, 1 none can, 2 the file holds no cohort.
+    """
+    atoll.cohort_commands.check(as_json, file, dataset, offline)
+
+
+@cohort_app.command(epilog="Example: atoll cohort explain stage3_colon.json --lang fr")
+def explain(
+    file: CohortFile,
+    lang: Annotated[Literal["en", "fr"], typer.Option("--lang", "-l", help="English or French.")] = "en",
+    as_json: Json = False,
+) -> None:
+    """Tell a cohort in plain words: who enters, who stays, when it ends."""
+    atoll.cohort_commands.explain(as_json, file, lang)
+
+
+@cohort_app.command(epilog="Example: atoll cohort diff stage3_colon.json stage3_colon_v2.json")
+def diff(
+    before: CohortFile,
+    after: Annotated[Path, typer.Argument(help="The cohort to compare with.", metavar="OTHER")],
+    as_json: Json = False,
+) -> None:
+    """Compare two cohorts by what they mean. Exit codes: 0 the same, 1 different."""
+    atoll.cohort_commands.diff(as_json, before, after)
+
+
+@app.command(epilog="Example: atoll count --cohort stage3_colon.json -p P-001 --by sex --by arm")
 def count(
-    cohort: CohortFile,
     project: Project,
+    cohort: Annotated[
+        Path | None, typer.Argument(help="A file of Circe JSON, as ATLAS exports it.", metavar="COHORT")
+    ] = None,
+    cohort_file: Annotated[
+        Path | None, typer.Option("--cohort", "-c", help="The same, as an option.", metavar="FILE")
+    ] = None,
     by: Annotated[
         list[str] | None, typer.Option("--by", "-b", help="Count by this variable; at most two.")
     ] = None,
@@ -128,7 +183,8 @@ def count(
     as_json: Json = False,
 ) -> None:
     """Count persons, with attrition after each inclusion rule."""
-    question = atoll.commands.Question("count", cohort, by=tuple(by or ()), edges=tuple(edges or ()))
+    file = _one_cohort(cohort, cohort_file)
+    question = atoll.commands.Question("count", file, by=tuple(by or ()), edges=tuple(edges or ()))
     output = atoll.commands.Output(csv, svg, wait=not no_wait)
     atoll.commands.ask(as_json, question, _options(project, dataset, site, deadline, minimum), output)
 

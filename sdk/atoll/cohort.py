@@ -148,7 +148,7 @@ class Cohort:
 
     def to_circe(self) -> dict[str, Any]:
         """Return the Circe expression as a mapping."""
-        return self.expression.wire()
+        return self.expression.to_circe()
 
     def to_json(self) -> str:
         """Return the Circe JSON, as ATLAS reads it."""

@@ -28,7 +28,7 @@ P = ParamSpec("P")
 _NOBODY_MAY = frozenset({"refused", "no_permit"})
 
 
-def _told(command: Callable[Concatenate[bool, P], int]) -> Callable[Concatenate[bool, P], NoReturn]:
+def told(command: Callable[Concatenate[bool, P], int]) -> Callable[Concatenate[bool, P], NoReturn]:
     """Run a command and leave with its exit code; say an error on standard error, or as JSON."""
 
     @wraps(command)
@@ -65,13 +65,13 @@ def _of_a_file(error: OSError) -> AtollError:
 
 def _explain(error: AtollError, as_json: bool) -> None:
     if as_json:
-        _print_json(error.problem().wire())
+        print_json(error.problem().wire())
     trace = f"\n  trace {terminal.clean(error.trace_id)}" if error.trace_id else ""
     step = f"\n  {terminal.clean(error.next_step)}" if error.next_step else ""
     sys.stderr.write(f"atoll: {terminal.clean(error.message)} [{terminal.clean(error.code)}]{step}{trace}\n")
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
     """Print JSON, in escapes where the output's encoding does not hold every sign."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not unicode) + "\n")
@@ -79,13 +79,13 @@ def _print_json(value: object) -> None:
 
 def _listed(as_json: bool, items: Iterable[Contract], view: Callable[[], View]) -> int:
     if as_json:
-        _print_json([item.wire() for item in items])
+        print_json([item.wire() for item in items])
     else:
         terminal.show([view()])
     return ExitCode.OK
 
 
-@_told
+@told
 def login(as_json: bool, hub: str, token_file: Path | None, ca_file: Path | None) -> int:
     """Check a token at the hub and keep it."""
     account = credentials.checked(
@@ -99,7 +99,7 @@ def login(as_json: bool, hub: str, token_file: Path | None, ca_file: Path | None
     path = credentials.file_path(os.environ)
     credentials.save(account, path)
     if as_json:
-        _print_json(me.wire())
+        print_json(me.wire())
     else:
         projects = ", ".join(me.projects) or "no project yet"
         sys.stdout.write(
@@ -117,7 +117,7 @@ def _given_token(token_file: Path | None) -> str:
     return sys.stdin.readline().strip()
 
 
-@_told
+@told
 def sites(as_json: bool) -> int:
     """List the hospitals."""
     with Hub.from_env() as hub:
@@ -137,7 +137,7 @@ def sites(as_json: bool) -> int:
     )
 
 
-@_told
+@told
 def datasets(as_json: bool, words: str | None) -> int:
     """List or search the datasets."""
     with Hub.from_env() as hub:
@@ -161,13 +161,13 @@ def _dataset_rows(found: Sequence[DatasetView]) -> Iterable[tuple[str, ...]]:
             )
 
 
-@_told
+@told
 def variables(as_json: bool, dataset: str) -> int:
     """List what may be asked of a dataset by name."""
     with Hub.from_env() as hub:
         found = hub.variables(dataset)
     if as_json:
-        _print_json(found.wire())
+        print_json(found.wire())
         return ExitCode.OK
     header = ("name", "label", "kind", "levels or edges", "sites")
     rows = [
@@ -195,7 +195,7 @@ def _described(variable: Variable) -> tuple[str, str]:
     return kind, f"{edges}{unit}"
 
 
-@_told
+@told
 def projects(as_json: bool) -> int:
     """List the projects and how each site's permit stands."""
     with Hub.from_env() as hub:
@@ -209,7 +209,7 @@ def _project_row(project: ProjectView) -> tuple[str, ...]:
     return (project.id, project.title, ", ".join(project.scope.datasets), permits)
 
 
-@_told
+@told
 def queries(as_json: bool, project: str | None, limit: int) -> int:
     """List the latest queries."""
     with Hub.from_env() as hub:
@@ -254,7 +254,7 @@ class Question:
     edges: tuple[str, ...] = ()
 
 
-@_told
+@told
 def ask(as_json: bool, question: Question, options: Options, output: Output) -> int:
     """Ask, show the progress and the answer."""
     if question.edges:
@@ -271,7 +271,7 @@ def ask(as_json: bool, question: Question, options: Options, output: Output) -> 
     with Hub.from_env() as hub:
         run = hub.ask(asked)
         if not output.wait:
-            _print_json({"query_id": run.id}) if as_json else sys.stdout.write(run.id + "\n")
+            print_json({"query_id": run.id}) if as_json else sys.stdout.write(run.id + "\n")
             return ExitCode.OK
         return _finish(hub, run, as_json, output)
 
@@ -287,7 +287,7 @@ def _edges(text: str) -> tuple[str, list[float]]:
         ) from None
 
 
-@_told
+@told
 def show(as_json: bool, query_id: str, output: Output) -> int:
     """Show the answer to a query that was asked before."""
     with Hub.from_env() as hub:
@@ -312,7 +312,7 @@ def _finish(hub: Hub, run: Run, as_json: bool, output: Output) -> int:
 
 def _report(result: Result, as_json: bool, output: Output) -> int:
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         sys.stdout.write(f"{result.headline} · {result.state} · {result.id}\n\n")
         terminal.show(result.views())
@@ -345,13 +345,13 @@ def exit_code(result: Result) -> int:
     return ExitCode.REFUSED if silent and silent <= _NOBODY_MAY else ExitCode.ERROR
 
 
-@_told
+@told
 def cancel(as_json: bool, query_id: str) -> int:
     """Stop a query."""
     with Hub.from_env() as hub:
         summary = hub.cancel(query_id)
     if as_json:
-        _print_json(summary.wire())
+        print_json(summary.wire())
     else:
         sys.stdout.write(f"{summary.query_id} is {summary.state}.\n")
     return ExitCode.OK

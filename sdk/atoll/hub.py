@@ -16,7 +16,7 @@ from atoll.question import Ask, OutcomeLike, VariableLike
 from atoll.result import Result
 from atoll.sse import Following
 from atoll.wire import Wire
-from atoll_schemas.catalog import SiteView
+from atoll_schemas.catalog import CatalogEntry, SiteView
 from atoll_schemas.people import DatasetVariables, DatasetView, Me, ProjectApplication, ProjectView, QueryView
 from atoll_schemas.protocol import QueryEvent, QuerySummary
 
@@ -108,6 +108,10 @@ class Hub:
     def datasets(self, q: str | None = None) -> tuple[DatasetView, ...]:
         """Return the datasets, or those that match the words ``q``."""
         return self._wire.send(calls.datasets(q))
+
+    def entries(self, dataset: str) -> tuple[CatalogEntry, ...]:
+        """Return what each site's release of a dataset holds: tables, years, concepts, vocabulary."""
+        return self._wire.send(calls.entries(dataset))
 
     def variables(self, dataset: str) -> DatasetVariables:
         """Return the variables and outcomes of a dataset, and which sites declare each."""

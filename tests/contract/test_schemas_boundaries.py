@@ -72,7 +72,8 @@ PATTERNS: dict[str, tuple[list[str], list[str], str]] = {
         ["a", "a1", "a_1", "stage_iii", "a" * 63],
         ["", "A", "1a", "_a", "a-b", "a b", "a.b", "ä", "a" * 64, "a\n", "\na", "a\x00", "a'", 'a"', "a;--"],
         "FieldEntry.name TableEntry.name YearEntry.table ConceptEntry.table DeidentificationEntry.rule "
-        "QualityEntry.check CatalogEntry.dataset SiteView.datasets[] DatasetView.dataset "
+        "QualityEntry.check CatalogEntry.dataset CatalogEntry.shared_tables[] SiteView.datasets[] "
+        "DatasetView.dataset "
         "DatasetVariables.dataset ProjectApplication.datasets[] Scope.datasets[] QuerySummary.dataset "
         "Variable.name Outcome.name Query.dataset Dimension.name NumberSummary.variable "
         "CategorySummary.variable SiteKaplanMeier.outcome MergedNumber.variable MergedCategory.variable "

@@ -31,6 +31,14 @@ def failed(state):
     return {**wire, "sites": [{**site, "state": state} for site in wire["sites"]]}
 
 
+def able(entry, *without):
+    """Return a catalog entry whose tables are those that the cohort needs."""
+    table = entry["tables"][0]
+    names = {"person", "observation_period", "condition_occurrence"} - set(without)
+    tables = [{**table, "name": name} for name in sorted(names)]
+    return {**entry, "tables": tables, "shared_tables": ["concept_ancestor"]}
+
+
 @pytest.fixture
 def server(monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
@@ -39,6 +47,7 @@ def server(monkeypatch):
         running.says("GET", "/v1/me", Reply(BY_NAME["Me"]))
         running.says("GET", "/v1/sites", Reply([BY_NAME["SiteView"]]))
         running.says("GET", "/v1/datasets", Reply([BY_NAME["DatasetView"]]))
+        running.says("GET", "/v1/datasets/colon", Reply([able(BY_NAME["CatalogEntry"])]))
         running.says("GET", "/v1/datasets/colon/variables", Reply(BY_NAME["DatasetVariables"]))
         running.says("GET", "/v1/projects", Reply([BY_NAME["ProjectView"]]))
         running.says("GET", "/v1/projects/P-001", Reply(project()))
@@ -96,6 +105,9 @@ def test_a_list_is_a_table_of_text_in_a_pipe(shell, command):
 
 ALL = [
     *LISTS,
+    "cohort check COHORT",
+    "cohort check COHORT --dataset colon",
+    "count --cohort COHORT -p P-001",
     "datasets colon cancer",
     "queries -p P-001 --limit 3",
     "show Q-1",
@@ -403,3 +415,86 @@ def test_login_in_json_says_who_and_never_the_token(server, shell, tmp_path):
     assert json.loads(said.stdout)["name"] == "ada"
     assert TOKEN not in said.output
     assert json.loads(Path(tmp_path / "none.json").read_text())["hub"] == server.url
+
+
+def test_a_cohort_that_every_site_can_run_is_checked_with_zero(shell, cohort):
+    said = shell("cohort", "check", cohort)
+    assert said.exit_code == 0, said.output
+    assert "cohort.json is a cohort" in said.stdout
+    assert "condition_occurrence, observation_period, person" in said.stdout
+    assert "yes" in said.stdout
+
+
+def test_a_site_that_cannot_run_a_cohort_says_why(server, shell, cohort):
+    entry = BY_NAME["CatalogEntry"]
+    south = {**able(entry, "condition_occurrence"), "site": "south"}
+    server.says("GET", "/v1/datasets/colon", Reply([able(entry), south]))
+    said = shell("cohort", "check", cohort)
+    assert said.exit_code == 3
+    assert "its release has no table condition_occurrence" in said.stdout
+    found = json.loads(shell("cohort", "check", cohort, "--json").stdout)
+    assert [(site["site"], site["runs"]) for site in found["sites"]] == [("north", True), ("south", False)]
+    assert found["sites"][1]["obstacles"][0]["code"] == "table"
+    server.says("GET", "/v1/datasets/colon", Reply([south]))
+    assert shell("cohort", "check", cohort).exit_code == 1
+
+
+def test_a_site_without_a_vocabulary_says_so(server, shell, cohort):
+    entry = {**able(BY_NAME["CatalogEntry"]), "shared_tables": []}
+    server.says("GET", "/v1/datasets/colon", Reply([entry]))
+    said = shell("cohort", "check", cohort)
+    assert said.exit_code == 1
+    assert "no concept_ancestor" in said.stdout
+    assert "ingests the OMOP vocabularies" in said.stdout
+
+
+def test_different_vocabularies_are_told(server, shell, cohort):
+    entry = able(BY_NAME["CatalogEntry"])
+    other = {**entry, "site": "south", "vocabulary_version": "v5.0 2024-08"}
+    server.says("GET", "/v1/datasets/colon", Reply([entry, other]))
+    assert "different vocabularies: v5.0 2024-08, v5.0 2026-02" in shell("cohort", "check", cohort).stdout
+
+
+def test_what_is_no_cohort_is_refused_by_its_path_without_a_hub(server, shell, tmp_path):
+    server.routes.clear()
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text('{"PrimaryCriteria": {"CriteriaList": [{"ConditionOccurence": {}}]}}', "utf-8")
+    said = shell("cohort", "check", wrong)
+    assert said.exit_code == 2
+    assert "$.PrimaryCriteria.CriteriaList[0].ConditionOccurence" in said.stderr
+    assert "did you mean ConditionOccurrence?" in said.stderr
+    problem = json.loads(shell("cohort", "check", wrong, "--json").stdout)
+    assert problem["code"] == "cohort.invalid"
+
+
+def test_a_cohort_is_read_and_told_without_a_hub(server, shell, cohort):
+    server.routes.clear()
+    assert shell("cohort", "check", cohort, "--offline").exit_code == 0
+    assert json.loads(shell("cohort", "check", cohort, "--offline", "--json").stdout)["sites"] is None
+    assert "Who enters" in shell("cohort", "explain", cohort).stdout
+    assert "Qui entre" in shell("cohort", "explain", cohort, "--lang", "fr").stdout
+    told = json.loads(shell("cohort", "explain", cohort, "--json").stdout)
+    assert told["language"] == "en"
+    assert told["lines"][0] == "entry events"
+    assert shell("cohort", "explain", cohort, "--lang", "de").exit_code == 2
+
+
+def test_two_cohorts_are_compared_without_a_hub(server, shell, cohort, tmp_path):
+    server.routes.clear()
+    other = COHORT.where("adults", age=(18, None)).save(tmp_path / "other.json")
+    same = shell("cohort", "diff", cohort, cohort)
+    assert (same.exit_code, same.stdout) == (0, "Both mean the same.\n")
+    said = shell("cohort", "diff", cohort, other)
+    assert said.exit_code == 1
+    assert "InclusionRules" in said.stdout
+    told = json.loads(shell("cohort", "diff", cohort, other, "--json").stdout)
+    assert told["same"] is False
+    assert told["changes"][0]["kind"] == "added"
+
+
+@pytest.mark.parametrize("words", [[], ["COHORT", "--cohort", "COHORT"]], ids=["none", "two"])
+def test_a_count_takes_one_cohort(shell, cohort, words):
+    named = [str(cohort) if word == "COHORT" else word for word in words]
+    said = shell("count", *named, "-p", "P-001")
+    assert said.exit_code == 2
+    assert "name one cohort" in said.stderr

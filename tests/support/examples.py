@@ -301,6 +301,7 @@ ENTRY: Wire = {
     "variables": [ARM],
     "outcomes": [DEATH],
     "vocabulary_version": "v5.0 2026-02",
+    "shared_tables": ["concept", "concept_ancestor"],
     "deidentification": [RULE_ENTRY],
     "date_shift": True,
     "quality": [CHECK],

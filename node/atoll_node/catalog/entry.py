@@ -53,6 +53,7 @@ def describe(
         variables=release.variables,
         outcomes=release.outcomes,
         vocabulary_version=_label(profile.vocabulary_version),
+        shared_tables=profile.shared_tables,
         deidentification=release.deidentification,
         date_shift=release.date_shift,
         quality=release.quality,

@@ -1,5 +1,6 @@
 """Count what a release holds, before the gate: tables, fields, years, concepts. Raw; it stays here."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from atoll_node.catalog.achilles import EVENTS, Count, Events, events_by, persons_by
@@ -73,6 +74,7 @@ class Profile(Unserialisable):
     concepts: tuple[ConceptProfile, ...]
     names: dict[int, Named]
     vocabulary_version: str | None
+    shared_tables: tuple[str, ...] = ()
 
 
 def profile_of(view: ReleaseView, release: Release) -> Profile:
@@ -90,7 +92,16 @@ def profile_of(view: ReleaseView, release: Release) -> Profile:
         concepts=concepts,
         names=_names(view, {concept.concept_id for concept in concepts}),
         vocabulary_version=_vocabulary_version(view) or release.vocabulary_version,
+        shared_tables=tuple(_shared(release, specs)),
     )
+
+
+def _shared(release: Release, specs: Sequence[Table]) -> Iterator[str]:
+    """The tables without persons that hold rows; how many says nothing of a person."""
+    for spec in specs:
+        pinned = release.table(spec.name)
+        if not spec.person_field and pinned is not None and pinned.rows:
+            yield spec.name
 
 
 def _number(view: ReleaseView, sql: str) -> int:

@@ -1,0 +1,74 @@
+"""Say what a cohort needs of a site: tables, and a vocabulary to expand its concept sets with."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from atoll_schemas.circe.concepts import ConceptSet
+from atoll_schemas.circe.criteria import Criteria
+from atoll_schemas.circe.endings import CustomEra
+from atoll_schemas.circe.expression import CohortExpression, parts_of, used_codesets
+
+ALWAYS = frozenset({"person", "observation_period"})
+_TABLES = {
+    "trial_participation": frozenset({"trial_subject"}),
+    "location_region": frozenset({"location_history", "location"}),
+    "image_feature": frozenset({"image_feature", "image_occurrence"}),
+}
+"""Where criteria of a kind look, if not in the table of their own name."""
+_ATTRIBUTES = {
+    "provider_specialty": "provider",
+    "provider_specialty_cs": "provider",
+    "visit_type": "visit_occurrence",
+    "visit_type_cs": "visit_occurrence",
+    "place_of_service": "care_site",
+    "place_of_service_cs": "care_site",
+    "place_of_service_location": "location_history",
+    "place_of_service_distance": "location_history",
+}
+"""Attributes that look into a further table."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a cohort needs of a site."""
+
+    tables: frozenset[str]
+    descendants: tuple[str, ...] = ()
+    """The names of the concept sets that are expanded to descendants."""
+    mapped: tuple[str, ...] = ()
+    """The names of the concept sets that take mapped concepts in."""
+
+
+def needs_of(expression: CohortExpression) -> Needs:
+    """Return the tables and the vocabulary that the cohort needs; unused concept sets need nothing."""
+    tables = set(ALWAYS)
+    for part in parts_of(expression):
+        if isinstance(part, Criteria):
+            tables |= _TABLES.get(part.domain, {part.domain})
+            tables |= _further(part.body)
+        elif isinstance(part, CustomEra):
+            tables.add("drug_exposure")
+    used = used_codesets(expression)
+    sets = [concept_set for concept_set in expression.concept_sets if concept_set.id in used]
+    return Needs(
+        frozenset(tables),
+        tuple(_name(item) for item in sets if _asks(item, "include_descendants")),
+        tuple(_name(item) for item in sets if _asks(item, "include_mapped")),
+    )
+
+
+def _further(body: BaseModel) -> set[str]:
+    return {
+        table
+        for name, table in _ATTRIBUTES.items()
+        if name in body.model_fields_set and getattr(body, name) not in (None, ())
+    }
+
+
+def _asks(concept_set: ConceptSet, flag: str) -> bool:
+    return any(getattr(item, flag) for item in concept_set.expression.items)
+
+
+def _name(concept_set: ConceptSet) -> str:
+    return concept_set.name or f"concept set {concept_set.id}"
