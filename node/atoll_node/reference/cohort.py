@@ -1,16 +1,18 @@
-"""Find who is in a cohort and from when to when, step by step as Circe's SQL does."""
+"""Find who is in a cohort and from when to when, step by step as circe-be's ``generateCohort.sql`` does."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
-from atoll_node.reference.conditions import IndexEvent, group_holds
-from atoll_node.reference.events import Question, end_of, events
-from atoll_node.reference.rows import Cdm, Row, day, integer
+from atoll_node.reference.conditions import IndexEvent, fulfilled, group_holds, observed
+from atoll_node.reference.domains import DOMAINS
+from atoll_node.reference.events import Question, matches
+from atoll_node.reference.rows import Cdm, integer
 from atoll_schemas.circe.endings import CustomEra
 from atoll_schemas.circe.parts import ResultLimit
-from atoll_schemas.tables import DOMAINS
 
 
 @dataclass(frozen=True)
@@ -23,26 +25,83 @@ class Stay:
 
 
 @dataclass(frozen=True)
+class Qualified:
+    """A qualified event, and the places of the inclusion rules that hold around it."""
+
+    index: IndexEvent
+    rules: tuple[int, ...]
+
+    @property
+    def mask(self) -> int:
+        """Return the sum of 2 to the power of each rule's place."""
+        return sum(2**rule for rule in self.rules)
+
+
+@dataclass(frozen=True)
 class Selected:
-    """The cohort, and the persons left after the entry events and after each rule."""
+    """The cohort, and what the inclusion rules said of every qualified event."""
 
     stays: tuple[Stay, ...]
-    left: tuple[int, ...]
+    qualified: tuple[Qualified, ...]
+    rules: int
+
+    @cached_property
+    def left(self) -> tuple[int, ...]:
+        """Persons with a qualified event, then with one that passes the first rule, the first two, …"""
+        passing = [
+            {item.index.event.person_id for item in self.qualified if set(range(count)) <= set(item.rules)}
+            for count in range(self.rules + 1)
+        ]
+        return tuple(len(persons) for persons in passing)
+
+    @property
+    def best(self) -> list[Qualified]:
+        """Each person's event that the most rules hold around; of those, the one of the earliest first rule.
+
+        Then the earliest event is the best (``#best_events``).
+        """
+
+        def order(item: Qualified) -> tuple[Any, ...]:
+            return (
+                -len(item.rules),
+                min(item.rules, default=0),
+                item.index.event.start,
+                _later_order(item.index),
+            )
+
+        persons: dict[int, list[Qualified]] = {}
+        for item in self.qualified:
+            persons.setdefault(item.index.event.person_id, []).append(item)
+        return [min(found, key=order) for found in persons.values()]
+
+    def masks(self, mode: int) -> Mapping[int, int]:
+        """Return how many events have each mask: of all events (mode 0), of each person's best (mode 1)."""
+        return Counter(item.mask for item in (self.best if mode else self.qualified))
+
+    def summary(self, mode: int) -> tuple[int, int]:
+        """Return how many events there are, and around how many every rule holds."""
+        found = self.masks(mode)
+        return sum(found.values()), found.get(2**self.rules - 1, 0)
 
 
 def select(asked: Question) -> Selected:
-    """Return the cohort and its attrition."""
+    """Return the cohort and what the inclusion rules said."""
+    rules = asked.expression.inclusion_rules
     stays: list[Stay] = []
-    left = [0] * (1 + len(asked.expression.inclusion_rules))
+    seen: list[Qualified] = []
     for person_id in _persons(asked.cdm):
-        qualified = _qualified(asked, person_id)
-        passing = [qualified]
-        for rule in asked.expression.inclusion_rules:
-            passing.append([event for event in passing[-1] if group_holds(asked, rule.expression, event)])
-        left = [total + bool(step) for total, step in zip(left, passing, strict=True)]
-        included = _limited(passing[-1], asked.expression.expression_limit, _later_order)
-        stays += _stays(asked, person_id, included)
-    return Selected(tuple(stays), tuple(left))
+        own = [
+            Qualified(
+                index, tuple(n for n, rule in enumerate(rules) if group_holds(asked, rule.expression, index))
+            )
+            for index in _qualified(asked, person_id)
+        ]
+        passed = [item.index for item in own if len(item.rules) == len(rules)]
+        seen += own
+        stays += _stays(
+            asked, person_id, _limited(passed, asked.expression.expression_limit, _by_start, _later_order)
+        )
+    return Selected(tuple(stays), tuple(seen), len(rules))
 
 
 def _persons(cdm: Cdm) -> list[int]:
@@ -51,45 +110,54 @@ def _persons(cdm: Cdm) -> list[int]:
 
 
 def _qualified(asked: Question, person_id: int) -> list[IndexEvent]:
-    """Entry events with enough observation around them that fulfil the additional criteria."""
+    """Entry events with enough observation around them that fulfil the additional criteria.
+
+    The limit on entry events counts those with enough observation (``primaryEventsQuery.sql``). The limit on
+    qualified events is looked at where there are additional criteria (``buildExpressionQuery``).
+    """
     expression = asked.expression
     entry = [
         index
         for place, criteria in enumerate(expression.primary_criteria.criteria_list)
-        for event in events(asked, criteria, person_id)
-        for period in asked.cdm.rows_of("observation_period", person_id)
-        if (index := _observed(IndexEvent(event, *_span(period), place), asked)) is not None
+        for event in fulfilled(asked, criteria.body, person_id)
+        for index in observed(asked, event, place)
+        if _long_enough(asked, index)
     ]
-    entry = _limited(entry, expression.primary_criteria.primary_criteria_limit, _entry_order)
+    entry = _limited(entry, expression.primary_criteria.primary_criteria_limit, _by_order, _entry_order)
     additional = expression.additional_criteria
     if additional is None:
         return entry
-    held = [event for event in entry if group_holds(asked, additional, event)]
-    return held if additional.empty else _limited(held, expression.qualified_limit, _later_order)
+    held = [index for index in entry if group_holds(asked, additional, index)]
+    return _limited(held, expression.qualified_limit, _by_start, _later_order)
 
 
-def _span(period: Row) -> tuple[date, date]:
-    start = day(period, "observation_period_start_date") or date.max
-    return start, day(period, "observation_period_end_date") or date.min
-
-
-def _observed(index: IndexEvent, asked: Question) -> IndexEvent | None:
-    window, start = asked.expression.primary_criteria.observation_window, index.event.start
-    if not index.op_start <= start <= index.op_end:
-        return None
-    before, after = (start - index.op_start).days, (index.op_end - start).days
-    return index if before >= window.prior_days and after >= window.post_days else None
+def _long_enough(asked: Question, index: IndexEvent) -> bool:
+    window = asked.expression.primary_criteria.observation_window
+    before = (index.event.start - index.op_start).days
+    after = (index.op_end - index.event.start).days
+    return before >= window.prior_days and after >= window.post_days
 
 
 def _limited(
-    found: Sequence[IndexEvent], limit: ResultLimit, order: Callable[[IndexEvent], Any]
+    found: Sequence[IndexEvent],
+    limit: ResultLimit,
+    moment: Callable[[IndexEvent], date],
+    order: Callable[[IndexEvent], Any],
 ) -> list[IndexEvent]:
-    """Keep all events, or the first or last by start; of one day, the first in the order."""
+    """Keep all events, or the first or last by day; of one day, the first in the order."""
     if limit.type == "All" or not found:
         return list(found)
-    days = [index.event.start for index in found]
-    wanted = min(days) if limit.type == "First" else max(days)
-    return [min((index for index in found if index.event.start == wanted), key=order)]
+    wanted = (min if limit.type == "First" else max)(moment(index) for index in found)
+    return [min((index for index in found if moment(index) == wanted), key=order)]
+
+
+def _by_start(index: IndexEvent) -> date:
+    return index.event.start
+
+
+def _by_order(index: IndexEvent) -> date:
+    """Entry events are put in order by ``sort_date``, which a user defined period does not move."""
+    return index.event.order
 
 
 def _entry_order(index: IndexEvent) -> tuple[object, ...]:
@@ -98,7 +166,10 @@ def _entry_order(index: IndexEvent) -> tuple[object, ...]:
 
 
 def _later_order(index: IndexEvent) -> tuple[object, ...]:
-    """The order of qualified and included events of one day: the visit, the place, then the key."""
+    """The order of qualified and included events of one day: the visit, the place, then the key.
+
+    circe-be leaves it open; this is the order that DuckDB gives its published SQL.
+    """
     return (_visit(index), index.place, index.event.record_id, *_period(index))
 
 
@@ -109,11 +180,14 @@ def _visit(index: IndexEvent) -> tuple[bool, int]:
 
 
 def _period(index: IndexEvent) -> tuple[date, date, date]:
-    return index.op_start, index.op_end, index.event.end
+    return index.op_start, index.op_end, index.event.end or date.max
 
 
 def _stays(asked: Question, person_id: int, included: Iterable[IndexEvent]) -> list[Stay]:
-    """Each included event lasts to the earliest of its ends; near stays join; the window cuts."""
+    """Each included event lasts to the earliest of its ends; near stays join; the window cuts.
+
+    An event none of whose ends lies on or after its start makes no stay (``#cohort_rows``).
+    """
     spans = []
     for index in included:
         ends = [end for end in _ends(asked, index) if end >= index.event.start]
@@ -125,6 +199,7 @@ def _stays(asked: Question, person_id: int, included: Iterable[IndexEvent]) -> l
 
 
 def _cut(asked: Question, start: date, end: date) -> tuple[date, date]:
+    """Cut a stay to the censor window (``getFinalCohortQuery``)."""
     window = asked.expression.censor_window
     return max(start, window.start_date or start), min(end, window.end_date or end)
 
@@ -132,43 +207,46 @@ def _cut(asked: Question, start: date, end: date) -> tuple[date, date]:
 def _ends(asked: Question, index: IndexEvent) -> list[date]:
     """The dates of which the earliest ends the stay: those of the strategy, and the first censoring event.
 
-    Without a fixed offset, the end of observation is among them; a fixed offset is cut by it.
+    Without a fixed offset, the end of observation is among them; a fixed offset is cut by it
+    (``dateOffsetStrategy.sql``).
     """
     strategy = asked.expression.end_strategy
-    if strategy is not None and strategy.date_offset is not None:
-        offset = strategy.date_offset
-        anchor = index.event.start if offset.date_field == "StartDate" else index.event.end
-        fixed = min(anchor + timedelta(days=offset.offset), index.op_end)
-        return [fixed, *_censored(asked, index)]
+    offset = None if strategy is None else strategy.date_offset
     era = None if strategy is None else strategy.custom_era
-    eras = [] if era is None else _era_ends(asked, era, index)
-    return [index.op_end, *eras, *_censored(asked, index)]
+    if offset is not None:
+        anchor = index.event.start if offset.date_field == "StartDate" else index.event.end
+        own = [] if anchor is None else [min(anchor + timedelta(days=offset.offset), index.op_end)]
+    else:
+        own = [index.op_end, *([] if era is None else _era_ends(asked, era, index))]
+    return [*own, *_censored(asked, index)]
 
 
 def _era_ends(asked: Question, era: CustomEra, index: IndexEvent) -> list[date]:
-    """The end of every era of exposure that contains the event's start.
+    """The end of the era of exposure that contains the event's start (``customEraStrategy.sql``).
 
-    A record counts when its drug, or the concept of its source code, is of the concept set.
+    A record counts when its drug, or the concept of its source code, is of the concept set. It lasts its
+    days and ``Offset`` more; eras join over ``GapDays``.
     """
-    domain, codeset = DOMAINS["drug"], asked.codesets[era.drug_codeset_id]
+    domain, codeset = DOMAINS["DrugExposure"], asked.codeset(era.drug_codeset_id)
     spans = []
-    for row in asked.cdm.rows_of(domain.table, index.event.person_id):
-        start = day(row, domain.start_date)
-        source = integer(row, domain.source_concept)
-        if start is None or not (codeset.matches(row, domain) or source in codeset.concept_ids):
+    for row in domain.records(asked.cdm, index.event.person_id):
+        start = domain.start(asked.cdm, row)
+        of_source = integer(row, domain.source_concept) in codeset.concept_ids
+        if start is None or not (matches(codeset, row, domain) or of_source):
             continue
         supply = era.days_supply_override
-        end = end_of(row, domain, start) if supply is None else start + timedelta(days=supply)
-        spans.append((start, end))
-    eras = [(start, end + timedelta(days=era.offset)) for start, end in _joined(spans, era.gap_days)]
-    return [end for start, end in eras if start <= index.event.start <= end]
+        end = domain.end(row, start) if supply is None else start + timedelta(days=supply)
+        if end is not None:
+            spans.append((start, end + timedelta(days=era.offset)))
+    return [end for start, end in _joined(spans, era.gap_days) if start <= index.event.start <= end]
 
 
 def _censored(asked: Question, index: IndexEvent) -> list[date]:
+    """The first censoring event from the start to the end of observation (``censoringInsert.sql``)."""
     found = [
         event.start
         for criteria in asked.expression.censoring_criteria
-        for event in events(asked, criteria, index.event.person_id)
+        for event in fulfilled(asked, criteria.body, index.event.person_id)
         if index.event.start <= event.start <= index.op_end
     ]
     return [min(found)] if found else []

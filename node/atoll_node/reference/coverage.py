@@ -1,60 +1,25 @@
 """List what the reference engine runs of the cohort language; what is not listed is refused by its path."""
 
+from atoll_node.reference.attributes import ATTRIBUTES
+from atoll_node.reference.domains import DOMAINS
 from atoll_schemas.circe import Coverage
-from atoll_schemas.circe.concepts import ConceptSetItem
-from atoll_schemas.circe.criteria import (
-    ConditionEra,
-    ConditionOccurrence,
-    Criteria,
-    Death,
-    DeviceExposure,
-    DrugEra,
-    DrugExposure,
-    Measurement,
-    Observation,
-    ObservationPeriod,
-    ProcedureOccurrence,
-    Specimen,
-    VisitOccurrence,
-)
-from atoll_schemas.circe.groups import DemographicCriteria, Occurrence
+from atoll_schemas.circe.criteria import Criteria, CriteriaBody
 
-_DATES = frozenset({"occurrence_start_date", "occurrence_end_date"})
-_RECORD = _DATES | {"codeset_id", "first", "age", "gender"}
-_VALUED = _RECORD | {"value_as_number", "value_as_concept"}
-_ERA = frozenset({"codeset_id", "first", "era_start_date", "era_end_date", "gender"})
-_PERIOD = frozenset({"first", "period_start_date", "period_end_date"})
+_AROUND = {"codeset_id", "first", "date_adjustment", "correlated_criteria", "user_defined_period"}
+
+
+def _body_classes(base: type[CriteriaBody]) -> set[type[CriteriaBody]]:
+    found = {base} if base.__name__ in DOMAINS else set()
+    return found.union(*(_body_classes(kind) for kind in base.__subclasses__()))
+
+
+def _runs(kind: type[CriteriaBody]) -> frozenset[str]:
+    """Every attribute with a meaning; ``…Exclude`` belongs to the attribute that it turns."""
+    known = {*ATTRIBUTES[kind.__name__], *_AROUND, DOMAINS[kind.__name__].source_attribute}
+    return frozenset(name for name in kind.model_fields if name in known or name.endswith("_exclude"))
+
 
 RUNS: Coverage = {
-    Criteria: frozenset(
-        {
-            "condition_occurrence",
-            "drug_exposure",
-            "procedure_occurrence",
-            "device_exposure",
-            "measurement",
-            "observation",
-            "visit_occurrence",
-            "specimen",
-            "death",
-            "condition_era",
-            "drug_era",
-            "observation_period",
-        }
-    ),
-    ConditionOccurrence: _RECORD,
-    DrugExposure: _RECORD,
-    ProcedureOccurrence: _RECORD,
-    DeviceExposure: _RECORD,
-    Measurement: _VALUED,
-    Observation: _VALUED,
-    VisitOccurrence: _RECORD,
-    Specimen: _RECORD,
-    Death: _RECORD - {"first", "occurrence_end_date"},
-    ConditionEra: _ERA,
-    DrugEra: _ERA,
-    ObservationPeriod: _PERIOD,
-    DemographicCriteria: _DATES | {"age", "gender", "race", "ethnicity"},
-    Occurrence: frozenset({"type", "count", "is_distinct"}),
-    ConceptSetItem: frozenset({"concept", "is_excluded", "include_descendants"}),
+    **{kind: _runs(kind) for kind in _body_classes(CriteriaBody)},
+    Criteria: frozenset(Criteria.model_fields),
 }

@@ -1,172 +1,182 @@
-"""Find the records that a criterion of a cohort expression takes as events."""
+"""Find the records that criteria take as events, before any condition around them is looked at."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import TypeVar
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
 
+from atoll_node.reference.attributes import ATTRIBUTES
+from atoll_node.reference.comparisons import date_fits, decimal_fits, text_fits, whole_fits
+from atoll_node.reference.concept_sets import Codeset, codeset_of
 from atoll_node.reference.coverage import RUNS
-from atoll_node.reference.rows import Cdm, Row, day, integer, number, text
+from atoll_node.reference.domains import DOMAINS, Attribute, Domain, Event
+from atoll_node.reference.rows import Cdm, Row, integer, text
 from atoll_schemas.circe import CohortExpression, refuse_beyond
-from atoll_schemas.circe.concepts import ConceptSet
-from atoll_schemas.circe.criteria import Criteria
-from atoll_schemas.circe.parts import Concept, DateRange, NumericRange
-from atoll_schemas.tables import DOMAIN_OF_TABLE, DOMAINS, DomainTable
-
-ONE_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Event:
-    """A record as an event of a person."""
-
-    person_id: int
-    record_id: int
-    start: date
-    end: date
-    visit_id: int | None
-    concept_id: int | None
-    row: Row
-
-
-@dataclass(frozen=True)
-class Codeset:
-    """What a concept set matches: a concept, or a code of the source."""
-
-    concept_ids: frozenset[int]
-    codes: frozenset[str]
-
-    def matches(self, row: Row, domain: DomainTable) -> bool:
-        """Whether a record is of the set."""
-        return (
-            integer(row, domain.concept) in self.concept_ids or text(row, domain.source_value) in self.codes
-        )
+from atoll_schemas.circe.parts import (
+    Concept,
+    ConceptSetSelection,
+    DateAdjustment,
+    DateRange,
+    NumericRange,
+    Period,
+    TextFilter,
+)
 
 
 @dataclass(frozen=True)
 class Question:
-    """A cohort expression over the tables of a site, its concept sets resolved."""
+    """A cohort expression over the tables of a site."""
 
     cdm: Cdm
     expression: CohortExpression
-    codesets: Mapping[int, Codeset]
+
+    def codeset(self, codeset_id: int) -> Codeset:
+        """Return what a concept set of the expression matches."""
+        if codeset_id not in self._resolved:
+            concept_set = next(item for item in self.expression.concept_sets if item.id == codeset_id)
+            self._resolved[codeset_id] = codeset_of(self.cdm, concept_set)
+        return self._resolved[codeset_id]
+
+    @cached_property
+    def _resolved(self) -> dict[int, Codeset]:
+        return {}
 
 
 def question(cdm: Cdm, expression: CohortExpression) -> Question:
-    """Resolve the concept sets: the included concepts less the excluded ones.
-
-    Raises ``UnsupportedCohort`` for what this engine does not run.
-    """
+    """Return the question. Raises ``UnsupportedCohort`` for what this engine does not run."""
     refuse_beyond(expression, RUNS)
-    return Question(cdm, expression, {item.id: _codeset(cdm, item) for item in expression.concept_sets})
+    return Question(cdm, expression)
 
 
-def _codeset(cdm: Cdm, concept_set: ConceptSet) -> Codeset:
-    sides: dict[bool, set[int]] = {True: set(), False: set()}
-    for item in concept_set.expression.items:
-        one = {item.concept.concept_id}
-        sides[item.is_excluded] |= cdm.with_descendants(one) if item.include_descendants else one
-    return Codeset(
-        frozenset(sides[False] - sides[True]), frozenset(code.code for code in concept_set.source_codes)
-    )
+def events(asked: Question, body: Any, person_id: int) -> list[Event]:
+    """Return the person's events of the criteria, in no particular order.
 
-
-def events(asked: Question, criteria: Criteria, person_id: int) -> list[Event]:
-    """Return the person's events of the criteria.
-
-    ``First`` keeps the first record of the concept set; the other attributes look at what is left.
+    ``First`` keeps the first record of the concept sets by its own date and key. Only then the dates are
+    adjusted, and the other attributes look at what is left (the inner and the outer query of circe-be's
+    templates).
     """
-    body = criteria.body
-    found = list(_records(asked, criteria, person_id))
+    domain = DOMAINS[type(body).__name__]
+    found = list(_records(asked, body, domain, person_id))
     if getattr(body, "first", False):
         found = sorted(found, key=lambda event: (event.start, event.record_id))[:1]
-    return [event for event in found if _fits(event, body, asked.cdm.person(person_id))]
+    adjusted = [moved for event in found if (moved := _adjusted(event, body)) is not None]
+    return [_seen(event, body) for event in adjusted if fits(asked, event, body)]
 
 
-def _records(asked: Question, criteria: Criteria, person_id: int) -> Iterator[Event]:
-    domain = DOMAINS[DOMAIN_OF_TABLE[criteria.domain]]
-    codeset_id: int | None = getattr(criteria.body, "codeset_id", None)
-    for row in asked.cdm.rows_of(domain.table, person_id):
-        start = day(row, domain.start_date)
-        if start is None:
+def _records(asked: Question, body: Any, domain: Domain, person_id: int) -> Iterator[Event]:
+    """The records of the concept set, and of the source concept set where the criteria name one."""
+    for row in domain.records(asked.cdm, person_id):
+        start = domain.start(asked.cdm, row)
+        if start is None or not _is_of(asked, body, domain, row):
             continue
-        if codeset_id is None or asked.codesets[codeset_id].matches(row, domain):
-            yield Event(
-                person_id=person_id,
-                record_id=integer(row, domain.key) or 0,
-                start=start,
-                end=end_of(row, domain, start),
-                visit_id=integer(row, "visit_occurrence_id"),
-                concept_id=integer(row, domain.concept),
-                row=row,
-            )
+        concept_id = integer(row, domain.concept)
+        yield Event(
+            person_id=person_id,
+            record_id=integer(row, domain.key) or 0,
+            start=start,
+            end=domain.end(row, start),
+            order=start,
+            visit_id=integer(row, domain.visit),
+            concept_id=domain.no_concept if concept_id is None else concept_id,
+            row=row,
+        )
 
 
-def end_of(row: Row, domain: DomainTable, start: date) -> date:
-    """Return when an event ends: as recorded, else after the days of supply, else on the next day."""
-    recorded = day(row, domain.end_date)
-    if recorded is not None:
-        return recorded
-    supply = integer(row, "days_supply") if domain.table == "drug_exposure" else None
-    return start + ONE_DAY if supply is None else start + timedelta(days=supply)
+def _is_of(asked: Question, body: Any, domain: Domain, row: Row) -> bool:
+    codeset_id = getattr(body, "codeset_id", None)
+    source_id = getattr(body, domain.source_attribute or "", None)
+    standard = codeset_id is None or matches(asked.codeset(codeset_id), row, domain)
+    source = source_id is None or (
+        integer(row, domain.source_concept) in asked.codeset(source_id).concept_ids
+    )
+    return standard and source
 
 
-def _fits(event: Event, body: object, person: Row) -> bool:
-    """Whether every attribute that the criteria name holds; an unknown value never does."""
-    checks: dict[str, Callable[[], object]] = {
-        "occurrence_start_date": lambda: event.start,
-        "occurrence_end_date": lambda: event.end,
-        "era_start_date": lambda: event.start,
-        "era_end_date": lambda: event.end,
-        "period_start_date": lambda: event.start,
-        "period_end_date": lambda: event.end,
-        "age": lambda: age_at(person, event.start),
-        "gender": lambda: integer(person, "gender_concept_id"),
-        "race": lambda: integer(person, "race_concept_id"),
-        "ethnicity": lambda: integer(person, "ethnicity_concept_id"),
-        "value_as_number": lambda: number(event.row, "value_as_number"),
-        "value_as_concept": lambda: integer(event.row, "value_as_concept_id"),
-    }
-    return all(
-        _holds(getattr(body, name), value()) for name, value in checks.items() if getattr(body, name, None)
+def matches(codeset: Codeset, row: Row, domain: Domain) -> bool:
+    """Whether a record is of the concept set: by its concept, or by what its source wrote."""
+    return integer(row, domain.concept) in codeset.concept_ids or (
+        text(row, domain.source_value) in codeset.codes
     )
 
 
-def person_fits(person: Row, start: date, end: date, body: object) -> bool:
-    """Whether the person's facts hold at an event from ``start`` to ``end``."""
-    return _fits(Event(0, 0, start, end, None, None, {}), body, person)
+def _adjusted(event: Event, body: Any) -> Event | None:
+    """Move an event's dates; one that would end before it starts is none (``dateAdjustment.sql``).
+
+    circe-be moves a death from its own two days whatever the adjustment starts with, and never a specimen.
+    """
+    adjustment: DateAdjustment | None = getattr(body, "date_adjustment", None)
+    if adjustment is None or type(body).__name__ == "Specimen":
+        return event
+    days = {"START_DATE": event.start, "END_DATE": event.end}
+    first, last = days[adjustment.start_with], days[adjustment.end_with]
+    if type(body).__name__ == "Death":
+        first, last = event.start, event.end
+    if first is None or last is None:
+        return None
+    start = first + timedelta(days=adjustment.start_offset)
+    end = last + timedelta(days=adjustment.end_offset)
+    return replace(event, start=start, end=end, order=start) if start <= end else None
 
 
-def age_at(person: Row, moment: date) -> int | None:
-    """Return the year of the date less the year of birth."""
-    born = integer(person, "year_of_birth")
-    return None if born is None else moment.year - born
+def _seen(event: Event, body: Any) -> Event:
+    """A period of the user's own choice stands in for the record's dates, but not in their order."""
+    period: Period | None = getattr(body, "user_defined_period", None)
+    if period is None:
+        return event
+    return replace(event, start=period.start_date or event.start, end=period.end_date or event.end)
 
 
-def _holds(wanted: object, value: object) -> bool:
-    if value is None:
-        return False
-    if isinstance(wanted, DateRange) and isinstance(value, date):
-        return _compared(value, wanted.op, wanted.value, wanted.extent)
-    if isinstance(wanted, NumericRange) and isinstance(value, (int, float)):
-        return _compared(value, wanted.op, wanted.value, wanted.extent)
-    return isinstance(wanted, Iterable) and value in {
-        concept.concept_id for concept in wanted if isinstance(concept, Concept)
-    }
+def fits(asked: Question, event: Event, body: Any) -> bool:
+    """Whether every attribute that the criteria name holds; an unknown value never does."""
+    known = ATTRIBUTES[type(body).__name__]
+    return _covers(event, getattr(body, "user_defined_period", None)) and all(
+        _holds(asked, event, attribute, wanted, opposite=_is_opposite(body, name))
+        for name, attribute in known.items()
+        if (wanted := getattr(body, name, None)) is not None and wanted != ()
+    )
 
 
-T = TypeVar("T", date, float)
+def _is_opposite(body: Any, name: str) -> bool:
+    """Whether ``…Exclude`` turns a list into what must not be recorded.
+
+    Beside a list, the concept set of the same name has its own ``IsExclusion`` only.
+    """
+    plain = name.removesuffix("_cs")
+    own = plain == name or not hasattr(body, plain)
+    return own and getattr(body, f"{plain}_exclude", False) is True
 
 
-def _compared(value: T, op: str, low: T, high: T | None) -> bool:
-    top = low if high is None else high
-    return {
-        "lt": value < low,
-        "lte": value <= low,
-        "eq": value == low,
-        "!eq": value != low,
-        "gt": value > low,
-        "gte": value >= low,
-        "bt": low <= value <= top,
-        "!bt": not low <= value <= top,
-    }[op]
+def _covers(event: Event, period: Period | None) -> bool:
+    """Whether the record's dates include each date of the user's own period."""
+    moments = () if period is None else (period.start_date, period.end_date)
+    return all(
+        event.start <= moment and event.end is not None and moment <= event.end
+        for moment in moments
+        if moment is not None
+    )
+
+
+def _holds(asked: Question, event: Event, attribute: Attribute, wanted: Any, *, opposite: bool) -> bool:
+    value: Any = attribute.read(asked.cdm, event)
+    if isinstance(wanted, bool):
+        return value is wanted or (attribute.is_flag and not wanted)
+    if isinstance(wanted, DateRange):
+        return date_fits(wanted, value)
+    if isinstance(wanted, NumericRange):
+        return (decimal_fits if attribute.decimals else whole_fits)(wanted, value)
+    if isinstance(wanted, TextFilter):
+        return text_fits(wanted, value)
+    return _listed(asked, wanted, value, opposite=opposite)
+
+
+def _listed(asked: Question, wanted: Any, value: Any, *, opposite: bool) -> bool:
+    """Whether a value is of a list or concept set, or is none of it; an unknown value is neither."""
+    if isinstance(wanted, ConceptSetSelection):
+        wanted, opposite = wanted.codeset_id, wanted.is_exclusion != opposite
+    if isinstance(wanted, int):
+        values: Collection[object] = asked.codeset(wanted).concept_ids
+    else:
+        values = [item.concept_id if isinstance(item, Concept) else item for item in wanted]
+    found = value if isinstance(value, list) else [value]
+    return any(item is not None and (item in values) != opposite for item in found)

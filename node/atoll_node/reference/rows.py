@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from functools import cached_property
 
 Row = Mapping[str, object]
@@ -10,8 +11,10 @@ Tables = Mapping[str, Sequence[Row]]
 
 
 def day(row: Row, field: str | None) -> date | None:
-    """Return a date field's value, or ``None``."""
+    """Return a date field's value, or ``None``; of a moment, its day."""
     value = row.get(field) if field else None
+    if isinstance(value, datetime):
+        return value.date()
     return value if isinstance(value, date) else None
 
 
@@ -24,7 +27,7 @@ def integer(row: Row, field: str | None) -> int | None:
 def number(row: Row, field: str | None) -> float | None:
     """Return a number field's value, or ``None``."""
     value = row.get(field) if field else None
-    return float(value) if isinstance(value, (int, float)) else None
+    return float(value) if isinstance(value, (int, float, Decimal)) else None
 
 
 def text(row: Row, field: str | None) -> str | None:
@@ -47,6 +50,25 @@ class Cdm:
         """Return the person's rows of a table."""
         return self._by_person.get((table, person_id), ())
 
+    def row(self, table: str, key: str, value: int | None) -> Row | None:
+        """Return the row of a shared table that has this key; ``None`` when there is none."""
+        return None if value is None else self._by_key(table, key).get(value)
+
+    def person(self, person_id: int) -> Row:
+        """Return the row of ``person``; an empty one when there is none."""
+        return next(iter(self.rows_of("person", person_id)), {})
+
+    def with_descendants(self, concept_ids: Iterable[int]) -> set[int]:
+        """Return the concepts and their valid descendants (circe-be's ``conceptSetDescendants``)."""
+        parents = set(concept_ids)
+        found = {child for parent in parents for child in self._children.get(parent, ())}
+        return parents | (found - self._invalid)
+
+    def mapped_to(self, concept_ids: Iterable[int]) -> set[int]:
+        """Return the concepts with a valid ``Maps to`` one of these (circe-be's ``conceptSetMapped``)."""
+        standard = set(concept_ids)
+        return {source for source, target in self._maps if target in standard}
+
     @cached_property
     def _by_person(self) -> dict[tuple[str, int], list[Row]]:
         found: dict[tuple[str, int], list[Row]] = {}
@@ -57,18 +79,37 @@ class Cdm:
                     found.setdefault((table, person_id), []).append(row)
         return found
 
-    def person(self, person_id: int) -> Row:
-        """Return the row of ``person``; an empty one when there is none."""
-        return next(iter(self.rows_of("person", person_id)), {})
+    @cached_property
+    def _keyed(self) -> dict[tuple[str, str], dict[int, Row]]:
+        return {}
 
-    def with_descendants(self, concept_ids: Iterable[int]) -> set[int]:
-        """Return the concepts and their valid descendants."""
-        parents = set(concept_ids)
-        invalid = {integer(row, "concept_id") for row in self.rows("concept") if text(row, "invalid_reason")}
-        found = {
-            child
-            for row in self.rows("concept_ancestor")
-            if integer(row, "ancestor_concept_id") in parents
-            and (child := integer(row, "descendant_concept_id")) is not None
+    def _by_key(self, table: str, key: str) -> dict[int, Row]:
+        if (table, key) not in self._keyed:
+            rows = {value: row for row in self.rows(table) if (value := integer(row, key)) is not None}
+            self._keyed[(table, key)] = rows
+        return self._keyed[(table, key)]
+
+    @cached_property
+    def _children(self) -> dict[int, set[int]]:
+        found: dict[int, set[int]] = {}
+        for row in self.rows("concept_ancestor"):
+            parent = integer(row, "ancestor_concept_id")
+            child = integer(row, "descendant_concept_id")
+            if parent is not None and child is not None:
+                found.setdefault(parent, set()).add(child)
+        return found
+
+    @cached_property
+    def _invalid(self) -> set[int | None]:
+        return {integer(row, "concept_id") for row in self.rows("concept") if text(row, "invalid_reason")}
+
+    @cached_property
+    def _maps(self) -> set[tuple[int, int]]:
+        return {
+            (source, target)
+            for row in self.rows("concept_relationship")
+            if text(row, "relationship_id") == "Maps to"
+            and not text(row, "invalid_reason")
+            and (source := integer(row, "concept_id_1")) is not None
+            and (target := integer(row, "concept_id_2")) is not None
         }
-        return parents | (found - invalid)

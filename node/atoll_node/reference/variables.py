@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from atoll_node.reference.events import age_at
 from atoll_node.reference.rows import Cdm, Row, day, integer, number, text
 from atoll_schemas.canonical import canonical_json
 from atoll_schemas.query import (
@@ -93,7 +92,7 @@ def number_of(cdm: Cdm, variable: Variable, member: Member) -> float | None:
     if isinstance(definition, Demographic):
         person = cdm.person(member.person_id)
         found: Mapping[str, Callable[[], int | None]] = {
-            "age": lambda: age_at(person, member.index),
+            "age": lambda: _age_at(person, member.index),
             "birth_year": lambda: integer(person, "year_of_birth"),
             "index_year": lambda: member.index.year,
         }
@@ -105,6 +104,12 @@ def number_of(cdm: Cdm, variable: Variable, member: Member) -> float | None:
     value_field = DOMAINS[definition.domain].value_number
     amount = None if record is None else number(record, value_field)
     return amount if amount is not None and math.isfinite(amount) else None
+
+
+def _age_at(person: Row, moment: date) -> int | None:
+    """Return the year of the date less the year of birth."""
+    born = integer(person, "year_of_birth")
+    return None if born is None else moment.year - born
 
 
 def level_of(cdm: Cdm, variable: Variable, member: Member) -> str:
