@@ -57,9 +57,11 @@ EVERYBODY = {"PrimaryCriteria": {"CriteriaList": [{"ObservationPeriod": {}}]}}
 def stays(request: pytest.FixtureRequest, lagoon: tuple[DuckDbEngine, Path]) -> Ask:
     """Return ``stays(tables, cohort)``, which answers with sorted rows ``person, start, end`` as text."""
 
-    def asked(tables: Mapping[str, str], cohort: Mapping[str, Any]) -> list[str]:
+    def asked(tables: Mapping[str, str | Rows], cohort: Mapping[str, Any]) -> list[str]:
         site: dict[str, Rows] = {name: [] for name in TABLES}
-        site |= {name: rows_of(name, text) for name, text in tables.items()}
+        site |= {
+            name: rows_of(name, rows) if isinstance(rows, str) else rows for name, rows in tables.items()
+        }
         expression = CohortExpression.from_json(cohort)
         if request.param == "reference":
             found = [(stay.person_id, stay.start, stay.end) for stay in cohort_of(site, expression)]

@@ -189,6 +189,22 @@ def test_the_end_date_of_an_event_can_be_asked_for(stays, domain):
     assert starts(stays, domain, **{name: ends}) == ["1: 2020-03-01"]
 
 
+def test_the_end_date_of_a_drug_is_compared_with_its_start_as_circe_does(stays):
+    asked = {"OccurrenceEndDate": {"Value": "2020-02-01", "Op": "eq"}}
+    assert starts(stays, "DrugExposure", **asked) == ["1: 2020-02-01"]
+
+
+def test_a_visit_without_an_end_has_no_end_date(stays):
+    tables = at("VisitOccurrence")
+    tables["visit_occurrence"] = tables["visit_occurrence"].replace("2020-03-02", "          ")
+    later = cohort(
+        {"VisitOccurrence": {"OccurrenceEndDate": {"Value": "2020-01-01", "Op": "gt"}}}, **one_day()
+    )
+    assert [line.split(" to ")[0] for line in stays(tables, later)] == ["1: 2020-02-01", "1: 2020-05-01"]
+    assert len(stays(tables, cohort({"VisitOccurrence": {}}, **one_day()))) == 3
+    assert len(stays(tables, cohort({"VisitOccurrence": {}}, **own_end()))) == 2
+
+
 @domains
 def test_the_sex_of_the_person_can_be_asked_for(stays, domain):
     women, men = [{"CONCEPT_ID": 8532}], [{"CONCEPT_ID": 8507}]
@@ -221,6 +237,14 @@ def test_an_event_ends_as_recorded_or_else_on_the_next_day(stays, domain):
 @pytest.mark.parametrize("domain", WITHOUT_ENDS)
 def test_an_event_of_a_moment_ends_on_the_next_day(stays, domain):
     assert stays(at(domain), cohort({domain: {}}, **own_end())) == [
+        "1: 2020-02-01 to 2020-02-02",
+        "1: 2020-03-01 to 2020-03-02",
+        "1: 2020-05-01 to 2020-05-02",
+    ]
+
+
+def test_a_procedure_ends_on_the_next_day_whatever_end_is_recorded(stays):
+    assert stays(at("ProcedureOccurrence"), cohort({"ProcedureOccurrence": {}}, **own_end())) == [
         "1: 2020-02-01 to 2020-02-02",
         "1: 2020-03-01 to 2020-03-02",
         "1: 2020-05-01 to 2020-05-02",

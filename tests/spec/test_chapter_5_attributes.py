@@ -81,6 +81,10 @@ def test_between_takes_both_its_ends(persons, low, high, op, expected):
     assert persons(condition(Age=between(low, high, op))) == expected
 
 
+def test_an_age_is_compared_with_whole_years(persons):
+    assert persons(condition(Age={"Value": 40.5, "Op": "lt"})) == [1]
+
+
 RANGES_OF_DATES = [
     ("lt", [1, 2]),
     ("lte", [1, 2, 3]),

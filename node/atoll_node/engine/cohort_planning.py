@@ -149,9 +149,16 @@ def _filters(body: Part, sets: Sets) -> Iterator[Filter]:
                 f"circe-be gives {type(body).__name__}.{name} no meaning, and neither does Atoll",
                 "leave the attribute out",
             )
-        found = _filter(known[name], value, sets, opposite=getattr(body, f"{name}_exclude", False) is True)
+        found = _filter(known[name], value, sets, opposite=_is_opposite(body, name))
         if found is not None:
             yield found
+
+
+def _is_opposite(body: Part, name: str) -> bool:
+    """``…Exclude`` turns a list; it turns a concept set where the criteria have no such list."""
+    plain = name.removesuffix("_cs")
+    own = plain == name or not hasattr(body, plain)
+    return own and getattr(body, f"{plain}_exclude", False) is True
 
 
 def _filter(asked: Asked, value: Any, sets: Sets, *, opposite: bool) -> Filter | None:
@@ -169,7 +176,7 @@ def _filter(asked: Asked, value: Any, sets: Sets, *, opposite: bool) -> Filter |
     if isinstance(value, TextFilter):
         return _like(asked.attribute, value)
     if isinstance(value, ConceptSetSelection):
-        return OneOf(asked.attribute, sets[value.codeset_id].concept_ids, value.is_exclusion)
+        return OneOf(asked.attribute, sets[value.codeset_id].concept_ids, value.is_exclusion != opposite)
     if isinstance(value, int):
         return OneOf(asked.attribute, sets[value].concept_ids)
     return OneOf(asked.attribute, _listed(value), opposite)
