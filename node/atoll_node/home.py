@@ -41,6 +41,11 @@ class Home:
         return self.root / "releases"
 
     @property
+    def moves(self) -> Path:
+        """Where the lake lay before (JSON), beside the releases that name those places."""
+        return self.releases / "moves.json"
+
+    @property
     def quarantine(self) -> Path:
         """Records that could not be taken, with their reasons; one folder per dataset."""
         return self.root / "quarantine"

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from atoll_node.errors import LakeError
 from atoll_node.home import Home
+from atoll_node.moves import Moves, followed
 from atoll_node.release import PinnedTable, Release
 from atoll_schemas.canonical import canonical_json, digest_of
 
@@ -37,6 +38,7 @@ class Releases:
 
     def __init__(self, home: Home) -> None:
         self._root = home.releases
+        self._moves = Moves(home)
 
     def freeze(self, draft: Release) -> Release:
         """Keep a draft under its dataset's next name; return the newest release when nothing changed.
@@ -64,7 +66,7 @@ class Releases:
             raise _changed() from error
         if release.name != name or content_digest(release) != release.content_digest:
             raise _changed()
-        return release
+        return followed(release, self._moves.all())
 
     def names(self, dataset: str) -> tuple[str, ...]:
         """Return the names of a dataset's releases, oldest first."""

@@ -29,6 +29,7 @@ Action = Literal[
     "node.enrolled",
     "ingest.completed",
     "release.created",
+    "store.moved",
     "catalog.described",
     "permit.requested",
     "permit.approved",

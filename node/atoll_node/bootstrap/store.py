@@ -31,9 +31,21 @@ def prove_store(node: Node, *, again: bool = False) -> Proof | None:
 
 def proven(home: Home, store: S3Store, world: World, *, again: bool) -> Proof:
     """Try a store, and keep what was seen in the node's home."""
-    places, keys = places_of(home, store), keys_of(store.access_key_file, store.secret_key_file)
     kept = None if again else read_proof(home.store_proof)
-    proof = prove(
+    proof = _tried(home, store, world, kept)
+    if proof is not kept:
+        write_whole(home.store_proof, proof.model_dump_json(indent=2))
+    return proof
+
+
+def prove_other(node: Node, store: S3Store) -> None:
+    """Try a store that the node does not use yet. Raises ``UnsafeStore``."""
+    refuse_unsafe(_tried(node.home, store, node.world, None))
+
+
+def _tried(home: Home, store: S3Store, world: World, kept: Proof | None) -> Proof:
+    places, keys = places_of(home, store), keys_of(store.access_key_file, store.secret_key_file)
+    return prove(
         store,
         S3Bucket(store, keys),
         lambda key: race_commits(places, f"s3://{store.bucket}/{key}"),
@@ -41,9 +53,6 @@ def proven(home: Home, store: S3Store, world: World, *, again: bool) -> Proof:
         new_id=world.new_id,
         clock=world.clock,
     )
-    if proof is not kept:
-        write_whole(home.store_proof, proof.model_dump_json(indent=2))
-    return proof
 
 
 def require_safe_store(node: Node) -> None:

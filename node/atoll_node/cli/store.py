@@ -1,14 +1,33 @@
-"""`store`: prepare the bucket that holds the lake."""
+"""`store`: prepare the bucket that holds the lake, and move the lake to another place."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
+from atoll_node.bootstrap.migration import migrate as migrate_lake
 from atoll_node.bootstrap.store import Preparation, plan_store, prepare_store, prove_store
-from atoll_node.cli.screen import DEFAULT_HOME, HomeOption, JsonOption, node_of, print_json, print_lines
+from atoll_node.cli.screen import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    console,
+    node_of,
+    print_json,
+    print_lines,
+)
 from atoll_node.errors import SettingsError
+from atoll_node.store.migration import Step
 from atoll_node.store.proof import Proof, refuse_unsafe
 
 commands = typer.Typer(help="Prepare the store that holds the lake.", no_args_is_help=True)
@@ -62,9 +81,69 @@ def init(
         refuse_unsafe(proof)
 
 
+@commands.command()
+def migrate(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="current, a folder, or a .toml with [store].")
+    ],
+    target: Annotated[str, typer.Argument(metavar="TO", help="A folder, or a .toml file with [store].")],
+    home: HomeOption = DEFAULT_HOME,
+    switch: Annotated[
+        bool, typer.Option("--switch", help="When all is there, let the node live at TO. Stop `up` before.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a lake between stores, or between a folder and S3; each object is read back and compared by hash.
+
+    Cut off, it goes on where it was when it is run again; run again later, it brings what changed. FROM
+    stays as it is. Without --switch the node goes on using FROM, and may work meanwhile. Releases and their
+    digests stay the same.
+
+    Examples:
+
+      atoll-node store migrate current new-store.toml
+
+      atoll-node store migrate current new-store.toml --switch
+
+      atoll-node store migrate current /srv/lake --switch
+    """
+    node = node_of(context, home)
+    if as_json:
+        done = migrate_lake(node, source, target, switch=switch, progress=_unseen)
+        print_json(asdict(done))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console(errors=True), transient=True) as bars:
+        bar = bars.add_task("copying", total=None)
+
+        def seen(step: Step) -> None:
+            bars.update(bar, total=step.of_bytes, completed=step.bytes)
+
+        done = migrate_lake(node, source, target, switch=switch, progress=seen)
+    report = done.report
+    print_lines(
+        f"{report.objects} objects, {report.bytes} bytes are at {done.target}: {report.copied} copied and "
+        f"read back, {report.kept} there already, {report.removed} removed that FROM has no more",
+        f"{done.releases} releases have all their files there",
+    )
+    if done.switched:
+        print_lines(
+            "the node lives there now; the settings before: atoll-node.toml.before-move",
+            f"{done.source} is as it was: remove it when you are sure",
+            "next: atoll-node doctor, then atoll-node up",
+        )
+    else:
+        print_lines("the node still uses FROM; to change over, stop `up` and run it again with --switch")
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(commands, name="store")
+
+
+def _unseen(step: Step) -> None:
+    """Show nothing: JSON is printed at the end."""
 
 
 def _both(access: Path | None, secret: Path | None) -> tuple[Path, Path] | None:

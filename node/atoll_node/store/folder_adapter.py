@@ -55,9 +55,22 @@ class FolderBucket:
 
     def stream(self, key: str) -> Iterator[bytes]:
         """Read a file piece by piece."""
-        with _explained(), (self.root / key).open("rb") as source:
-            while piece := source.read(_STREAM_BYTES):
-                yield piece
+        with _explained():
+            try:
+                source = (self.root / key).open("rb")
+            except FileNotFoundError:
+                raise LakeError("store.no_object", "there is no such object") from None
+            with source:
+                while piece := source.read(_STREAM_BYTES):
+                    yield piece
+
+    def stat(self, key: str) -> Stored | None:
+        """Return one file; ``None`` when there is none."""
+        with _explained():
+            try:
+                return _stored(key, self.root / key)
+            except FileNotFoundError:
+                return None
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """List the files below a prefix, in the order of their keys."""
@@ -69,8 +82,7 @@ class FolderBucket:
             )
             for key, file in files:
                 if key.startswith(prefix):
-                    found = file.stat()
-                    yield Stored(key, found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
+                    yield _stored(key, file)
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove files, and the folders that are empty then."""
@@ -95,6 +107,11 @@ class FolderBucket:
                 out.flush()
                 os.fsync(out.fileno())
             draft.replace(target)
+
+
+def _stored(key: str, file: Path) -> Stored:
+    found = file.stat()
+    return Stored(key, found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
 
 
 @contextmanager

@@ -29,6 +29,8 @@ from atoll_node.tables.s3_adapter import client_of
 
 PART_BYTES = 5 * 1024 * 1024
 """The smallest part that S3 takes."""
+FILE_PART_BYTES = 16 * 1024 * 1024
+"""A part of a large file; a few are in memory at once. With 10,000 parts a file may have 160 GB."""
 _STREAM_BYTES = 1024 * 1024
 _QUICK = urllib3.Timeout(connect=4.0, read=20.0)
 _REPLIES = {200: Reply.WON, 204: Reply.WON, 409: Reply.LOST, 412: Reply.LOST, 501: Reply.UNKNOWN}
@@ -93,7 +95,7 @@ class S3Bucket:
     def put_file(self, key: str, file: Path) -> None:
         """Write an object from a file, in parts when it is large."""
         with _explained():
-            self._client.fput_object(self.name, key, str(file))
+            self._client.fput_object(self.name, key, str(file), part_size=FILE_PART_BYTES)
 
     def put_new(self, key: str, content: bytes) -> Reply:
         """Write an object only when there is none: ``If-None-Match: *``, signed as deltalake signs it."""
@@ -143,6 +145,17 @@ class S3Bucket:
                 response.close()
                 response.release_conn()
 
+    def stat(self, key: str) -> Stored | None:
+        """Return one object; ``None`` when there is none."""
+        try:
+            with _explained():
+                found = self._client.stat_object(self.name, key)
+        except LakeError as error:
+            if error.code == "store.no_object":
+                return None
+            raise
+        return Stored(key, int(found.size or 0), str(found.etag))
+
     def list(self, prefix: str) -> Iterator[Stored]:
         """List the objects below a prefix, in the order of their keys."""
         with _explained():
@@ -155,15 +168,6 @@ class S3Bucket:
             failed = list(self._client.remove_objects(self.name, [DeleteObject(key) for key in keys]))
         if failed:
             raise _error("store.failed", "the store did not remove an object")
-
-    def remove_versions(self, prefix: str) -> None:
-        """Remove every version of every object below a prefix."""
-        with _explained():
-            listed = self._client.list_objects(self.name, prefix=prefix, recursive=True, include_version=True)
-            found = [DeleteObject(str(one.object_name), one.version_id) for one in listed]
-            failed = list(self._client.remove_objects(self.name, found))
-        if failed:
-            raise _error("store.failed", "the store did not remove an older version of an object")
 
     def versioning(self) -> Versioning:
         """Return whether older versions stay, and how long."""
