@@ -14,7 +14,7 @@ demo:  ## three hospitals answer one question, on this machine (ARGS=--json for 
 test:  ## run every test; starts real servers on loopback and stops them
 	@tools/setup dev
 	@tools/parts
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n logical --dist loadfile $(ARGS)
 
 check:  ## ruff, mypy strict, the laws of the house
 	@tools/setup dev

@@ -315,7 +315,7 @@ def absence(tale: Tale) -> None:
     away = tale.federation.hospitals[-1]
     away.node.stop()
     tale.screen.say(f"{away.site} is stopped (its process ended)")
-    partial = asked(tale, "partial", lambda: survival(tale, deadline=4))
+    partial = asked(tale, "partial", lambda: survival(tale, deadline=8))
     log_rank(tale, partial)
     if partial.contract.answered != len(tale.federation.hospitals) - 1:
         raise DemoStopped(f"expected two answers, saw {partial.headline}", "read up.log below demo-out/work")

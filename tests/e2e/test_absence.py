@@ -10,7 +10,7 @@ from tests.support.federation import PATIENCE, SpeakingAnother, soon
 from tests.support.federation_exports import all_with
 
 pytestmark = pytest.mark.e2e
-SHORT = 3
+SHORT = 8
 OTHERS = ("north", "harbour")
 
 

@@ -98,7 +98,7 @@ def number(field: str, text: str) -> Value:
         value,
         (
             Check(f"NOT regexp_full_match({text}, {duck.text(_NUMBER)})", field, NUMBER),
-            Check(f"{text} IS NOT NULL AND {value} IS NULL", field, OVERFLOW),
+            Check(f"{text} IS NOT NULL AND coalesce(isinf({value}), true)", field, OVERFLOW),
         ),
     )
 
