@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atoll import commands as commands
     from atoll.async_hub import AsyncHub, AsyncRun
     from atoll.cohort import Cohort, code
+    from atoll.concept_sets import ConceptSet, codes, concepts
     from atoll.errors import (
         AtollError,
         Conflict,
@@ -27,6 +28,20 @@ if TYPE_CHECKING:
         StillRunning,
         Unreachable,
     )
+    from atoll.events import (
+        above,
+        all_of,
+        any_of,
+        at_least,
+        at_most,
+        below,
+        containing,
+        ending,
+        event,
+        person,
+        starting,
+        without,
+    )
     from atoll.hub import Hub, Run
     from atoll.result import Result
 
@@ -35,6 +50,7 @@ _HOMES = {
     "AsyncRun": "atoll.async_hub",
     "AtollError": "atoll.errors",
     "Cohort": "atoll.cohort",
+    "ConceptSet": "atoll.concept_sets",
     "Conflict": "atoll.errors",
     "Hub": "atoll.hub",
     "HubFailed": "atoll.errors",
@@ -49,7 +65,21 @@ _HOMES = {
     "SignInError": "atoll.errors",
     "StillRunning": "atoll.errors",
     "Unreachable": "atoll.errors",
+    "above": "atoll.events",
+    "all_of": "atoll.events",
+    "any_of": "atoll.events",
+    "at_least": "atoll.events",
+    "at_most": "atoll.events",
+    "below": "atoll.events",
     "code": "atoll.cohort",
+    "codes": "atoll.concept_sets",
+    "concepts": "atoll.concept_sets",
+    "containing": "atoll.events",
+    "ending": "atoll.events",
+    "event": "atoll.events",
+    "person": "atoll.events",
+    "starting": "atoll.events",
+    "without": "atoll.events",
 }
 
 __all__ = [
@@ -57,6 +87,7 @@ __all__ = [
     "AsyncRun",
     "AtollError",
     "Cohort",
+    "ConceptSet",
     "Conflict",
     "Hub",
     "HubFailed",
@@ -71,7 +102,21 @@ __all__ = [
     "SignInError",
     "StillRunning",
     "Unreachable",
+    "above",
+    "all_of",
+    "any_of",
+    "at_least",
+    "at_most",
+    "below",
     "code",
+    "codes",
+    "concepts",
+    "containing",
+    "ending",
+    "event",
+    "person",
+    "starting",
+    "without",
 ]
 
 

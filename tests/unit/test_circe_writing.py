@@ -97,6 +97,9 @@ def test_values_are_those_that_circe_reads() -> None:
     [
         (entry(Agee={"Value": 1, "Op": "gt"}), "ConditionOccurrence.Agee", "Age"),
         (entry(Age={"Value": 1, "Op": "gteq"}), "ConditionOccurrence.Age.Op", "gte"),
+        (around({"Start": {"Dayz": 3, "Coeff": -1}}), "StartWindow.Start.Dayz", "Days"),
+        (around({"Start": {"Days": -3, "Coeff": -1}, "End": {"Coeff": 1}}), "StartWindow.Start.Days", None),
+        (entry(Age={"Value": "x", "Op": "gt"}), "ConditionOccurrence.Age.Value", None),
         (entry(GapDays=None), "ConditionOccurrence.GapDays", None),
         (entry(codeset_id=1), "ConditionOccurrence.codeset_id", "CodesetId"),
         (entry(First="true"), "ConditionOccurrence.First", None),

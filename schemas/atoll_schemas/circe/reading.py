@@ -67,7 +67,8 @@ def told(error: ValidationError, root: type[BaseModel]) -> CohortError:
 
 
 def _explained(detail: ErrorDetails, root: type[BaseModel]) -> CohortError:
-    kind, place, context = detail["type"], detail["loc"], detail.get("ctx", {})
+    kind, context = detail["type"], detail.get("ctx", {})
+    place = detail["loc"] if kind == "extra_forbidden" else _place_in_json(root, detail["loc"])
     path = json_path(place)
     if kind == "unsupported":
         return UnsupportedCohort(path + _step(context["key"]), detail["msg"])
@@ -81,14 +82,32 @@ def _explained(detail: ErrorDetails, root: type[BaseModel]) -> CohortError:
     return InvalidCohort(path, detail["msg"].removeprefix("Value error, "))
 
 
+def _place_in_json(root: type[BaseModel], place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Cut off what pydantic adds of its own, such as the name of the type in a union."""
+    part: type[BaseModel] | None = root
+    for depth, step in enumerate(place):
+        if isinstance(step, str):
+            if part is None or step not in {*form_of(part).names, *form_of(part).also}:
+                return place[:depth]
+            part = _part_under(part, step)
+    return place
+
+
 def _part_at(root: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
     """Return the class of the part at a place of the JSON."""
+    part = root
     for step in place:
         if isinstance(step, str):
-            form = form_of(root)
-            field = root.model_fields[form.names[form.also.get(step, step)]]
-            root = next(iter(_parts_in(field.annotation)))
-    return root
+            part = _part_under(part, step) or part
+    return part
+
+
+def _part_under(part: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """Return the class of the parts in a field; names of classes that come later are resolved first."""
+    part.model_rebuild()
+    form = form_of(part)
+    field = part.model_fields[form.names[form.also.get(key, key)]]
+    return next(_parts_in(field.annotation), None)
 
 
 def _parts_in(annotation: Any) -> Iterator[type[BaseModel]]:
