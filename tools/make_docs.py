@@ -9,15 +9,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
+from pydantic import BaseModel
 
 from atoll.cli import app as sdk_app
+from atoll.words import ATTRIBUTES, DOMAINS
 from atoll_hub.cli import app as hub_app
 from atoll_node.cli.main import declared as node_commands
 from atoll_node.deidentify.page import page as deidentification_page
 from atoll_node.deidentify.policy import Policy
+from atoll_schemas.circe.criteria import Criteria
+from atoll_schemas.circe.expression import codeset_fields
+from atoll_schemas.circe.spelling import form_of
 
 REFERENCE = Path("docs/reference")
 _NODE_OPENING = """\
@@ -43,6 +48,39 @@ _SDK_OPENING = """\
 Every command takes `--json` and `--help`. Figures go to standard output, progress and errors to standard
 error. Settings, exit codes and the same questions in Python: [sdk.md](sdk.md).
 """
+_LANGUAGE_OPENING = """\
+# The cohort language
+
+Every kind of criteria and every attribute, under Circe's names; those marked (Atoll) are Atoll's
+additions in the same shape. How they are read, written and digested: [cohorts.md](cohorts.md). In
+Python an attribute is written in snake_case (`gender_cs`; or `gender=` with a concept set):
+[sdk.md](sdk.md).
+
+Around the criteria stand `ConceptSets`, `PrimaryCriteria` (`CriteriaList`, `ObservationWindow`,
+`PrimaryCriteriaLimit`), `AdditionalCriteria`, `QualifiedLimit`, `InclusionRules`, `ExpressionLimit`,
+`EndStrategy` (`DateOffset` or `CustomEra`), `CensoringCriteria`, `CollapseSettings`, `CensorWindow`;
+groups hold `CriteriaList`, `DemographicCriteriaList` and `Groups` of `Type` ALL, ANY, AT_LEAST or
+AT_MOST. Correlated criteria have `StartWindow`, `EndWindow`, `Occurrence` (`Type` 0 exactly, 1 at most,
+2 at least; `IsDistinct` by `CountColumn`), `RestrictVisit`, `IgnoreObservationPeriod`.
+"""
+_STRUCTURE = {
+    "codeset_id": "which concepts",
+    "first": "the person's first record of the concepts",
+    "correlated_criteria": "what must hold around the event",
+    "date_adjustment": "other dates for the event",
+}
+_TAKES = {
+    "NumericRange": "a range of numbers",
+    "DateRange": "a range of dates",
+    "TextFilter": "a text",
+    "ConceptSetSelection": "a concept set, or its opposite",
+    "Concept": "a list of concepts",
+    "CriteriaGroup": "a group",
+    "DateAdjustment": "days",
+    "Period": "two dates",
+    "Literal": "a list of words",
+    "bool": "true or false",
+}
 
 
 @dataclass(frozen=True)
@@ -104,11 +142,43 @@ def _row(program: Program, parameter: Any) -> str:
     return f"| `{name}` | {meaning} |\n"
 
 
+def language_page() -> str:
+    """Return the page of the cohort language: each kind of criteria with its attributes and what they ask."""
+    kinds = [(kind, domain) for domain, kind in _kinds().items()]
+    return _LANGUAGE_OPENING + "".join(_kind_section(kind, domain) for kind, domain in kinds)
+
+
+def _kinds() -> dict[str, type[BaseModel]]:
+    return {name: get_args(field.annotation)[0] for name, field in Criteria.model_fields.items()}
+
+
+def _kind_section(kind: type[BaseModel], domain: str) -> str:
+    told = (kind.__doc__ or "").split("\n\n")[0].replace("\n    ", " ").replace("``", "`")
+    rows = "".join(_attribute_row(kind, field.name, field.key) for field in form_of(kind).fields)
+    noun = DOMAINS[domain][0]
+    table = f"| attribute | asks | takes |\n|---|---|---|\n{rows}"
+    return f"\n## {kind.__name__}\n{told} In words: {noun}.\n\n{table}"
+
+
+def _attribute_row(kind: type[BaseModel], name: str, key: str) -> str:
+    base = name.removesuffix("_cs").removesuffix("_exclude")
+    asked = _STRUCTURE[name] if name in _STRUCTURE else ATTRIBUTES[base][0]
+    return f"| `{key}` | {asked} | {_takes(kind, name)} |\n"
+
+
+def _takes(kind: type[BaseModel], name: str) -> str:
+    text = str(kind.model_fields[name].annotation)
+    if name in codeset_fields(kind):
+        return "a concept set's number"
+    return next((said for sign, said in _TAKES.items() if sign in text), "a list of codes")
+
+
 PAGES: Mapping[Path, Callable[[], str]] = {
     REFERENCE / "deidentification.md": lambda: deidentification_page(Policy()),
     REFERENCE / "node-commands.md": lambda: commands_page(NODE),
     REFERENCE / "hub-commands.md": lambda: commands_page(HUB),
     REFERENCE / "atoll-commands.md": lambda: commands_page(SDK),
+    REFERENCE / "cohort-language.md": language_page,
 }
 
 
