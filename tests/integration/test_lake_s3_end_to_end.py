@@ -1,4 +1,4 @@
-"""The whole way in and out on a real S3 store over TLS of a private authority equals a folder's."""
+"""The whole way in and out on two real S3 stores over TLS of a private authority equals a folder's."""
 
 import logging
 import os
@@ -21,6 +21,7 @@ from tests.support.minio import ACCESS, BUCKET, SECRET, running_minio
 from tests.support.questions import cohort, concept_set, query, variable
 from tests.support.same_aggregates import differences
 from tests.support.scripted_hub import private_ca
+from tests.support.versity import running_versity
 
 ENGINE = EngineSettings(memory="500MB", threads=1)
 SEX = variable("sex", {"kind": "demographic", "field": "sex"})
@@ -48,10 +49,13 @@ def export():
     return tables
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
+SERVERS = {"minio": running_minio, "versitygw": running_versity}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    with running_minio(folder / "data", authority=private_ca(folder / "ca")) as running:
+    with SERVERS[request.param](folder / "data", authority=private_ca(folder / "ca")) as running:
         yield running
 
 
@@ -270,5 +274,6 @@ def test_an_object_that_is_gone_is_a_clear_failure(server, tmp_path):
         place.release()
 
     assert failed.value.code.startswith("engine.")
-    assert unreleased.value.code == "store.failed"
+    assert unreleased.value.code == "quality.failed"
+    assert unreleased.value.next_step
     assert SECRET not in chain(failed.value) + chain(unreleased.value)

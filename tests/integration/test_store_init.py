@@ -108,6 +108,15 @@ class TestApply:
         assert set(states(again).values()) == {"there"}
         assert code == 0
 
+    def test_the_doctor_is_content_with_the_least_that_the_key_may_do(self, site):
+        site.init("--apply", *site.admin)
+
+        lines = json.loads(site.run("doctor", "--json")[1])["lines"]
+
+        store = [line for line in lines if line["line"].startswith(("store", "Delta", "DuckDB"))]
+        assert len(store) == 10
+        assert [line for line in store if line["state"] != "ok"] == []
+
     def test_the_node_s_key_may_do_nothing_else(self, site):
         site.init("--apply", *site.admin)
         node, root = site.as_node(), site.server.client

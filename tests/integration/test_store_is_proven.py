@@ -9,10 +9,11 @@ from atoll_node.bootstrap.store import prove_store, require_safe_store, warn_of_
 from atoll_node.cli import app
 from atoll_node.errors import LakeError
 from atoll_node.home import Home
+from atoll_node.store.delta_adapter import race_commits
 from atoll_node.store.proof import UnsafeStore, read_proof
 from atoll_node.store.race import race
 from atoll_node.store.s3_adapter import S3Bucket
-from atoll_node.tables.places import S3Keys
+from atoll_node.tables.places import S3Keys, places_of
 from atoll_schemas.problems import ExitCode
 from tests.support import unsafe_store as spoiled
 from tests.support.minio import running_minio
@@ -251,3 +252,24 @@ def test_the_kept_proof_holds_no_key(minio, tmp_path):
     text = node.home.store_proof.read_text()
     assert SECRET not in text
     assert ACCESS not in json.loads(text)["identity"].values()
+
+
+def test_what_is_at_stake_acknowledged_commits_vanish_on_a_store_that_ignores_the_header(front, tmp_path):
+    """Without an error, to any of the writers: this is why such a store is refused."""
+    front.spoiler = spoiled.header_dropped
+    node = opened(front.as_server(), tmp_path)
+    places = places_of(node.home, node.settings.store)
+
+    seen = race_commits(places, f"s3://{BUCKET}/{tmp_path.name}/at-stake", writers=4, commits=10)
+
+    assert seen.acknowledged == 40
+    assert seen.visible < 40
+
+
+def test_and_none_vanishes_on_a_real_store(server, tmp_path):
+    node = opened(server, tmp_path)
+    places = places_of(node.home, node.settings.store)
+
+    seen = race_commits(places, f"s3://{BUCKET}/{tmp_path.name}/safe", writers=4, commits=10)
+
+    assert (seen.acknowledged, seen.visible, seen.versions) == (40, 40, 40)

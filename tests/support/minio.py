@@ -18,8 +18,7 @@ from tests.support.s3_server import (
 )
 from tests.support.scripted_hub import PrivateCa
 
-__all__ = ["ACCESS", "BUCKET", "SECRET", "MinioServer", "running_minio"]
-MinioServer = S3Server
+__all__ = ["ACCESS", "BUCKET", "SECRET", "running_minio"]
 
 
 @contextmanager

@@ -112,6 +112,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, statement: str) -> list[tuple[o
     except duckdb.Error as error:
         # DuckDB's message may quote a value of a record, so only its kind is told.
         raise LakeError(
-            "quality.failed", f"a quality check could not be run ({type(error).__name__})"
+            "quality.failed",
+            f"a quality check could not be run ({type(error).__name__})",
+            "see that the store answers and that nobody removed files of a table: atoll-node doctor",
         ) from None
     return rows

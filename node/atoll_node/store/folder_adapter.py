@@ -75,10 +75,10 @@ class FolderBucket:
     def list(self, prefix: str) -> Iterator[Stored]:
         """List the files below a prefix, in the order of their keys."""
         with _explained():
+            # Only the folder that the prefix names is walked: a lake may have very many files.
+            folder = self.root / prefix.rpartition("/")[0]
             files = sorted(
-                (file.relative_to(self.root).as_posix(), file)
-                for file in self.root.rglob("*")
-                if file.is_file()
+                (file.relative_to(self.root).as_posix(), file) for file in folder.rglob("*") if file.is_file()
             )
             for key, file in files:
                 if key.startswith(prefix):
