@@ -5,19 +5,15 @@ A process that dies on the way leaves whole tables behind; the next run finishes
 """
 
 import hashlib
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
-from atoll_node.deidentify.duckdb_adapter import Connection, open_connection
 from atoll_node.deidentify.opt_out_adapter import read_opt_outs
 from atoll_node.deidentify.policy import Policy
 from atoll_node.deidentify.pseudonyms import Pseudonyms
 from atoll_node.deidentify.rules import described
-from atoll_node.engine.connection import S3Access, reach
 from atoll_node.errors import LakeError
 from atoll_node.home import Home
 from atoll_node.ingest_report import (
@@ -37,8 +33,9 @@ from atoll_node.releases import Releases
 from atoll_node.settings import DatasetSettings, NodeSettings
 from atoll_node.sources import SourceProgress, stage
 from atoll_node.staging import Staged
-from atoll_node.tables.places import Places, places_of
-from atoll_node.tables.writer import Lake, sole_writer
+from atoll_node.tables.places import places_of
+from atoll_node.tables.writer import Lake
+from atoll_node.workroom import connected, workroom
 from atoll_schemas.tables import core_1
 
 Clock = Callable[[], datetime]
@@ -87,7 +84,7 @@ def ingest(
     policy = Policy.of(dataset)
     pseudonyms = Pseudonyms(read_pseudonym_key(home), node.site)
     settings = f"{pseudonyms.seal('settings', _decisive(dataset, policy)):016x}"
-    with _workroom(dataset, home) as scratch:
+    with workroom(dataset.name, home) as scratch:
         places = places_of(home, node.store)
         lake = Lake(places, dataset.name, scratch)
         before = finished_ingest(dataset.name, home)
@@ -102,7 +99,7 @@ def ingest(
         if staged.known and before is not None:
             return before.again(clock())
         opt_outs = read_opt_outs(dataset.opt_out_file, staged.person_ids)
-        with _connected(scratch, places) as connection:
+        with connected(scratch, places) as connection:
             loading = Loading(
                 dataset, staged, policy, pseudonyms, opt_outs, lake, clock, scratch, connection, writing
             )
@@ -130,7 +127,7 @@ def release(dataset: DatasetSettings, *, node: NodeSettings, home: Home, clock: 
     Raises ``LakeError`` when the dataset was never ingested, its last ingest did not end, or a check forbids
     the release.
     """
-    with _workroom(dataset, home) as scratch:
+    with workroom(dataset.name, home) as scratch:
         report = last_ingest(dataset.name, home)
         places = places_of(home, node.store)
         lake = Lake(places, dataset.name, scratch)
@@ -153,7 +150,7 @@ def _frozen(
 ) -> Release:
     now = clock()
     files = {pinned.name: pinned.paths() for pinned in tables}
-    with _connected(scratch, places_of(home, node.store)) as connection:
+    with connected(scratch, places_of(home, node.store)) as connection:
         quality = judged(count_faults(connection, files, year=now.year))
         version = vocabulary_version(connection, files)
     if blockers(quality):
@@ -206,38 +203,8 @@ def _bytes(file: Path) -> bytes:
         return b""
 
 
-@contextmanager
-def _connected(scratch: Path, places: Places) -> Iterator[Connection]:
-    """Open a bounded DuckDB that can read the store's files."""
-    with open_connection(scratch) as connection:
-        if places.s3 is not None and places.keys is not None:
-            access = S3Access(
-                endpoint=places.s3.endpoint,
-                access_key=places.keys.access,
-                secret_key=places.keys.secret,
-                region=places.s3.region,
-                path_style=places.s3.path_style,
-                ca_file=places.s3.ca_file,
-            )
-            reach(connection, access)
-        yield connection
-
-
 def _placed(dataset: DatasetSettings, home: Home) -> DatasetSettings:
     """Return the dataset with its relative paths set below the home."""
     paths = {"path": dataset.path, "mapping": dataset.mapping, "opt_out_file": dataset.opt_out_file}
     placed = {name: home.root / path for name, path in paths.items() if path is not None}
     return dataset.model_copy(update=placed)
-
-
-@contextmanager
-def _workroom(dataset: DatasetSettings, home: Home) -> Iterator[Path]:
-    """Give the dataset's one writer an empty scratch folder, and empty it afterwards."""
-    scratch = home.scratch / dataset.name
-    with sole_writer(home.state.parent / f"{dataset.name}.lock"):
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True, mode=0o700)
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)

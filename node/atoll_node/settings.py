@@ -75,6 +75,17 @@ class AgentSettings(_Section):
     """How long a request for work waits at the hub."""
 
 
+class LakeSettings(_Section):
+    """How the node keeps its tables."""
+
+    maintain: bool = True
+    """Compact, sort and clean after an ingest, when a table needs it."""
+    keep_releases: int = Field(default=24, ge=1)
+    """So many of a dataset's newest releases answer, however old they are."""
+    keep_days: int = Field(default=400, ge=0)
+    """Releases younger than this answer, however many there are."""
+
+
 class DatasetSettings(_Section):
     """One dataset: where its files lie and how they are de-identified."""
 
@@ -111,6 +122,7 @@ class NodeSettings(_Section):
     gate: GateSettings = GateSettings()
     network: NetworkSettings = NetworkSettings()
     agent: AgentSettings = AgentSettings()
+    lake: LakeSettings = LakeSettings()
     datasets: tuple[DatasetSettings, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -187,6 +199,7 @@ _KNOWN_KEYS = sorted(
             GateSettings,
             NetworkSettings,
             AgentSettings,
+            LakeSettings,
             DatasetSettings,
         )
         for name in section.model_fields

@@ -91,11 +91,12 @@ def test_an_unknown_name_is_refused(releases, name):
         releases.load(name)
 
 
-def test_a_release_file_is_never_replaced(releases):
+def test_a_release_file_is_never_replaced(releases, tmp_path):
     first = releases.freeze(draft())
+    file = tmp_path / "releases" / "colon" / f"{first.name}.json"
 
     with pytest.raises(LakeError, match="never replaced"):
-        releases._write(first)
+        releases._write(file, first.canonical())
     assert releases.load(first.name) == first
 
 

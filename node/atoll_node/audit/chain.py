@@ -39,6 +39,10 @@ Action = Literal[
     "task.answered",
     "task.refused",
     "task.cancelled",
+    "lake.maintained",
+    "person.forgotten",
+    "release.withdrawn",
+    "node.restored",
 ]
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS audit (sequence INTEGER PRIMARY KEY, entry TEXT NOT NULL, seal TEXT NOT NULL)"

@@ -10,6 +10,7 @@ from pathlib import Path
 from atoll_node.answer import Stages
 from atoll_node.audit import Decision
 from atoll_node.bootstrap import Node
+from atoll_node.bootstrap.lake import maintain_if_wanted
 from atoll_node.bootstrap.store import require_safe_store
 from atoll_node.catalog import describe, profile_of
 from atoll_node.catalog.duckdb_adapter import opened
@@ -41,6 +42,11 @@ def open_stages(node: Node) -> Stages:
     )
 
 
+def named_release(node: Node, name: str) -> tuple[Release, S3Access | None]:
+    """Return a release and how its store is reached. Raises ``LakeError`` when there is none of the name."""
+    return Releases(node.home).load(name), _s3(node)
+
+
 class _Newest:
     """The newest release of a dataset, read and checked once."""
 
@@ -49,7 +55,7 @@ class _Newest:
         self._read: dict[str, Release] = {}
 
     def __call__(self, dataset: str) -> Release | None:
-        names = self._releases.names(dataset)
+        names = self._releases.answering(dataset)
         if not names:
             return None
         kept = self._read.get(dataset)
@@ -105,6 +111,7 @@ def ingest_dataset(
     )
     facts = {"batch": report.batch, "changed": report.changed}
     node.audit.record(Decision("ingest.completed", "operator", dataset.name, facts))
+    maintain_if_wanted(node, dataset)
     return Ingested(report, seen[-1].quarantined, seen[-1].warnings)
 
 

@@ -41,7 +41,9 @@ _ROOMS = {
     "outbound": "outbound",
     "permits": "permits",
     "audit": "audit",
+    "cohort": "cohort",
     "store": "store",
+    "lake": "lake",
 }
 """Which module declares a command. Only that one loads, so that a steward does not wait for the engine."""
 

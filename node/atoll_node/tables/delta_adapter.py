@@ -18,7 +18,7 @@ from atoll_schemas.tables import Table
 CONFIGURATION = {
     # No minima or maxima of any column: they would be values of patients in the log, and nothing reads them.
     "delta.dataSkippingNumIndexedCols": "0",
-    "delta.checkpointInterval": "50",
+    "delta.checkpointInterval": "20",
     # A release names a version for years; the log of old versions is small and stays.
     "delta.logRetentionDuration": "interval 3650 days",
     "delta.deletedFileRetentionDuration": "interval 3650 days",
@@ -90,11 +90,28 @@ class LakeTable:
         marks: Iterable[Mark],
         *,
         written_at: int,
+        same_rows: bool = False,
     ) -> int:
-        """Add ``files`` and take ``removed`` out, in one commit with ``marks``; return its version."""
-        adds = [_add(file, written_at) for file in files]
-        removes = [RemoveAction(file.path, True, written_at, file.bytes, {}) for file in removed]
+        """Add ``files`` and take ``removed`` out, in one commit with ``marks``; return its version.
+
+        ``same_rows`` says that the table's rows stay what they are, only in other files.
+        """
+        adds = [_add(file, written_at, data_change=not same_rows) for file in files]
+        removes = [RemoveAction(file.path, not same_rows, written_at, file.bytes, {}) for file in removed]
         return self._commit("append", [*adds, *removes], marks)
+
+    def checkpoint(self) -> None:
+        """Write the newest version as a checkpoint, so that a reader need not read every commit."""
+        if self._table is None:
+            return
+        try:
+            self._table.create_checkpoint()
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                "lake.checkpoint",
+                f"a checkpoint of the table {self.spec.name} could not be written",
+                "see that the store can be written and has room, then run: atoll-node lake maintain",
+            ) from error
 
     def _commit(self, mode: str, actions: list[AddAction | RemoveAction], marks: Iterable[Mark]) -> int:
         transactions = [Transaction(mark.application, mark.version) for mark in marks]
@@ -171,6 +188,8 @@ def local_root(uri: str) -> Path | None:
     return None if uri.startswith("s3://") else Path(uri)
 
 
-def _add(file: NewFile, written_at: int) -> AddAction:
+def _add(file: NewFile, written_at: int, *, data_change: bool = True) -> AddAction:
     # Only the row count: minima and maxima of columns have no reader here, and would be more to guard.
-    return AddAction(file.path, file.bytes, {}, written_at, True, json.dumps({"numRecords": file.rows}))
+    return AddAction(
+        file.path, file.bytes, {}, written_at, data_change, json.dumps({"numRecords": file.rows})
+    )

@@ -72,6 +72,16 @@ def replacing(connection: duckdb.DuckDBPyConnection, replacement: Replacement, o
     return lambda folder, stem: _written(connection, rows, folder, stem)
 
 
+def clustered(connection: duckdb.DuckDBPyConnection, spec: Table, old: Sequence[str]) -> Rows:
+    """Return a writer of the rows of the ``old`` files, sorted by person where the table names one."""
+    names = ", ".join(_name(field.name) for field in spec.fields)
+    by = (spec.person_field,) if spec.person_field is not None else spec.key
+    order = f" ORDER BY {', '.join(map(_name, by))}" if by else ""
+    return lambda folder, stem: _written(
+        connection, f"SELECT {names} FROM {_files(old)}{order}", folder, stem
+    )
+
+
 def empty(connection: duckdb.DuckDBPyConnection, spec: Table) -> Rows:
     """Return a writer of the table without rows."""
     columns = ", ".join(

@@ -1,5 +1,6 @@
 """Put and get the files of tables that lie in S3."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,6 +35,31 @@ class Bucket:
             self._client.fget_object(bucket, key, str(file))
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failed("read") from error
+
+    def list(self, uri: str) -> tuple[tuple[str, int], ...]:
+        """Return the path below an ``s3://bucket/key`` URI and the size of each object there."""
+        bucket, key = _split(uri)
+        prefix = key.rstrip("/") + "/"
+        try:
+            found = self._client.list_objects(bucket, prefix=prefix, recursive=True)
+            return tuple((str(one.object_name).removeprefix(prefix), int(one.size or 0)) for one in found)
+        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _failed("listed") from error
+
+    def remove(self, uri: str, paths: Iterable[str]) -> None:
+        """Remove objects below an ``s3://bucket/key`` URI, and every version that the store kept of them."""
+        bucket, key = _split(uri)
+        try:
+            for path in paths:
+                self._remove_versions(bucket, f"{key.rstrip('/')}/{path}")
+        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _failed("removed") from error
+
+    def _remove_versions(self, bucket: str, name: str) -> None:
+        kept = self._client.list_objects(bucket, prefix=name, recursive=True, include_version=True)
+        for one in list(kept):
+            if one.object_name == name:
+                self._client.remove_object(bucket, name, version_id=one.version_id)
 
 
 def client_of(store: S3Store, keys: S3Keys, *, pool: urllib3.PoolManager | None = None) -> Minio:

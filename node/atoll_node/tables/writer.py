@@ -12,6 +12,7 @@ from atoll_node.release import PinnedFile, PinnedTable
 from atoll_node.tables.delta_adapter import LakeTable, Mark, NewFile, local_root
 from atoll_node.tables.places import Places
 from atoll_node.tables.s3_adapter import Bucket
+from atoll_node.tables.stored_files import StoredFiles
 from atoll_schemas.tables import Table, core_1
 
 
@@ -24,6 +25,8 @@ class LocalFile:
     rows: int
 
 
+CLUSTERED = "k"
+"""How the names of files begin whose rows maintenance has sorted by person."""
 WriteRows = Callable[[Path, str], Iterable[LocalFile]]
 """Writes a table's rows as Parquet files below a folder, named after a stem."""
 
@@ -74,6 +77,7 @@ class Lake:
         removed: Sequence[PinnedFile] | None = None,
         content: int,
         written_at: int,
+        same_rows: bool = False,
     ) -> PinnedTable:
         """Write new files and make them the table, or put them in the place of ``removed``.
 
@@ -81,7 +85,7 @@ class Lake:
         and the keyed number of its content: files of an attempt that died belong to no version and are
         written over, and a path tells content from content.
         """
-        stem = f"v{table.next_version:08d}-{content:016x}"
+        stem = f"{CLUSTERED if same_rows else 'v'}{table.next_version:08d}-{content:016x}"
         root = local_root(table.uri)
         written = tuple(write(root or self._scratch / "out" / table.spec.name, stem))
         if root is None:
@@ -90,7 +94,7 @@ class Lake:
         if removed is None:
             table.replace(files, marks, written_at=written_at)
         else:
-            table.change(files, removed, marks, written_at=written_at)
+            table.change(files, removed, marks, written_at=written_at, same_rows=same_rows)
         pinned = table.pinned()
         if pinned is None:
             raise LakeError("lake.commit", f"the table {table.spec.name} did not keep its commit")
@@ -98,8 +102,17 @@ class Lake:
 
     def pinned(self) -> tuple[PinnedTable, ...]:
         """Return every table that exists, at its newest version, in the model's order."""
-        found = (self.table(spec).pinned() for spec in core_1().tables)
+        found = (table.pinned() for table in self.tables())
         return tuple(table for table in found if table is not None)
+
+    def tables(self) -> tuple[LakeTable, ...]:
+        """Open every table that exists, in the model's order."""
+        found = (self.table(spec) for spec in core_1().tables)
+        return tuple(table for table in found if table.exists)
+
+    def stored(self, table: LakeTable) -> StoredFiles:
+        """Return the table's data files on the store, of whatever version."""
+        return StoredFiles(self._places, table.uri)
 
     def _upload(self, uri: str, files: Iterable[LocalFile]) -> None:
         bucket = self._bucket()
