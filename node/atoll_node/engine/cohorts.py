@@ -170,19 +170,22 @@ def _censor_ends(censoring: tuple[Events, ...], binder: Binder) -> str:
 
 
 def _drug_ends(end: DrugEraEnd, binder: Binder) -> str:
-    """The end of the era of exposure in which the event starts."""
+    """The end of the era of exposure in which the event starts.
+
+    Each exposure lasts its days and the offset more, and joins the next one over the gap.
+    """
     own = "e.end_date"
     if end.days_supply is not None:
         own = f"e.start_date + {binder.bind(end.days_supply)}::INTEGER"
     exposures = " UNION ALL ".join(
         f"({fulfilled_sql(Events('drug', (match,)), binder)})" for match in end.matches
     )
-    named = f"SELECT e.person_id, e.start_date, {own} AS end_date FROM ({exposures}) e"
+    lasting = f"{own} + {binder.bind(end.days)}::INTEGER"
+    named = f"SELECT e.person_id, e.start_date, {lasting} AS end_date FROM ({exposures}) e"
     eras = _collapsed(named, binder.bind(end.gap_days))
-    days = f"{binder.bind(end.days)}::INTEGER"
     return (
-        f"SELECT x.event_id, min(a.end_date + {days}) AS drug_end FROM included x JOIN ({eras}) a "
-        f"ON a.person_id = x.person_id AND x.start_date BETWEEN a.start_date AND a.end_date + {days} "
+        f"SELECT x.event_id, min(a.end_date) AS drug_end FROM included x JOIN ({eras}) a "
+        "ON a.person_id = x.person_id AND x.start_date BETWEEN a.start_date AND a.end_date "
         "GROUP BY x.event_id"
     )
 

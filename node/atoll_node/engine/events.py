@@ -14,7 +14,7 @@ def events_sql(events: Events, binder: Binder, counted: str | None = None) -> st
     A record without a start date is no event. ``counted`` adds a column ``counted`` for a distinct count.
     """
     source = SOURCES[events.domain]
-    dates = dates_of(source, events.shift, binder)
+    dates = dates_of(source, events.shift)
     where = [f"{source.start} IS NOT NULL", *_kept(events, binder)]
     if events.filters:
         where.append(filters_sql(events.filters, dates, binder))

@@ -87,16 +87,17 @@ class Dates:
     end: str
 
 
-def dates_of(source: Source, shift: Shift | None, binder: Binder) -> Dates:
-    """Return the dates of an event: those of its record, adjusted if asked."""
+def dates_of(source: Source, shift: Shift | None) -> Dates:
+    """Return the dates of an event: those of its record, adjusted if asked.
+
+    Days are whole numbers of the plan and stand as such: a statement that uses one date would not name the
+    parameter of the other, which DuckDB refuses.
+    """
     if shift is None:
         return Dates(source.start, source.end)
     start = source.start if shift.start_from == "start_date" else source.end
     end = source.start if shift.end_from == "start_date" else source.end
-    return Dates(
-        f"({start} + {binder.bind(shift.start_days)}::INTEGER)",
-        f"({end} + {binder.bind(shift.end_days)}::INTEGER)",
-    )
+    return Dates(f"({start} + ({shift.start_days:d}))", f"({end} + ({shift.end_days:d}))")
 
 
 def joins_sql(source: Source, filters: Iterable[Filter]) -> str:

@@ -121,8 +121,7 @@ def measured(field: str) -> Read:
     def read(cdm: Cdm, event: Event) -> object:
         table, key = POINTS_TO.get(integer(event.row, "image_feature_event_field_concept_id") or 0, ("", ""))
         row = cdm.row(table, key, integer(event.row, "image_feature_event_id")) or {}
-        own = integer(row, "person_id") == event.person_id
-        return (number if field == "value_as_number" else integer)(row, field) if own else None
+        return (number if field == "value_as_number" else integer)(row, field)
 
     return read
 

@@ -242,7 +242,7 @@ def _era_end(block: Block, end: DrugEraEnd, included: Index) -> Whole:
     if not len(eras.person):
         return day
     # Eras of a person lie apart, so the ends are sorted as the starts are: the first that has not ended.
-    reached = keyed(eras.person, eras.end + end.days)
+    reached = keyed(eras.person, eras.end)
     place = np.searchsorted(reached, keyed(included.person, included.start), side="left")
     place_or_last = np.minimum(place, len(reached) - 1)
     held = (
@@ -250,10 +250,11 @@ def _era_end(block: Block, end: DrugEraEnd, included: Index) -> Whole:
         & (eras.person[place_or_last] == included.person)
         & (eras.start[place_or_last] <= included.start)
     )
-    return np.where(held, eras.end[place_or_last] + end.days, day).astype(np.int32)
+    return np.where(held, eras.end[place_or_last], day).astype(np.int32)
 
 
 def _eras(block: Block, end: DrugEraEnd) -> Stays:
+    """Each exposure lasts its days and the offset more, and joins the next one over the gap."""
     parts = [block.stream(Events("drug", (match,)), holds) for match in end.matches]
     person = np.concatenate([part.person for part in parts])
     start = np.concatenate([part.start for part in parts])
@@ -261,7 +262,7 @@ def _eras(block: Block, end: DrugEraEnd) -> Stays:
     if end.days_supply is not None:
         until = start + np.int32(end.days_supply)
     order = np.argsort(keyed(person, start), kind="stable")
-    return collapsed(Stays(person[order], start[order], until[order]), end.gap_days)
+    return collapsed(Stays(person[order], start[order], until[order] + np.int32(end.days)), end.gap_days)
 
 
 def collapsed(stays: Stays, pad: int) -> Stays:

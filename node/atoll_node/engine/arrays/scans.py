@@ -136,7 +136,9 @@ def _periods(persons: PersonRange, session: Reads) -> Periods:
 
 
 def _day(value: str) -> str:
-    return f"greatest(least({value} - DATE '1970-01-01', {FARTHEST}), {-FARTHEST})::INTEGER"
+    """The number of a day, NULL where it is unknown (``least`` and ``greatest`` would leave NULL out)."""
+    near = f"greatest(least({value} - DATE '1970-01-01', {FARTHEST}), {-FARTHEST})::INTEGER"
+    return f"CASE WHEN {value} IS NOT NULL THEN {near} END"
 
 
 def _within(field_name: str, persons: PersonRange, binder: Binder) -> str:
@@ -240,7 +242,7 @@ def _flags(source: Source, wanted: Wanted, binder: Binder) -> Iterator[str]:
     if wanted.by_source:
         yield f"coalesce({source.source_concept or 'NULL::BIGINT'}, {_UNKNOWN}) AS source_concept"
     for number, (filters, shift) in enumerate(wanted.flags):
-        held = filters_sql(filters, dates_of(source, shift, binder), binder)
+        held = filters_sql(filters, dates_of(source, shift), binder)
         yield f"coalesce({held}, FALSE) AS f{number}"
     for number, match in enumerate(wanted.coded):
         held = matches_sql(CodeMatch((), match.source_codes), source, binder)
