@@ -12,6 +12,7 @@ from atoll.concept_sets import ConceptSet, read_set
 from atoll.errors import Invalid
 from atoll.events import Condition, Event, Group, Side, all_of, endpoint
 from atoll_schemas.circe import CohortError, CohortExpression, SourceCode, UnsupportedCohort
+from atoll_schemas.circe.reading import json_value
 
 _DOMAINS = {
     "condition": "ConditionOccurrence",
@@ -71,9 +72,12 @@ class Cohort:
 
     @classmethod
     def from_circe(cls, source: str | Path | Mapping[str, Any]) -> Self:
-        """Read a cohort from a file, a JSON text or a mapping. Raises ``Invalid`` with the JSON path."""
+        """Read a cohort from a file, a JSON text or a mapping. Raises ``Invalid`` with the JSON path.
+
+        What OHDSI's WebAPI wraps around an expression (``id``, ``name``, ``expression``) is taken off.
+        """
         try:
-            return cls(CohortExpression.from_json(_text(source)))
+            return cls(CohortExpression.from_json(_unwrapped(_text(source))))
         except CohortError as error:
             kind = "unsupported" if isinstance(error, UnsupportedCohort) else "invalid"
             raise Invalid(f"cohort.{kind}", str(error)) from None
@@ -307,6 +311,19 @@ def _text(source: str | Path | Mapping[str, Any]) -> str | bytes | Mapping[str, 
         raise Invalid(
             "cohort.file", f"the cohort file {source} cannot be read", "Give a path to Circe JSON."
         ) from error
+
+
+def _unwrapped(source: str | bytes | Mapping[str, Any]) -> str | bytes | Mapping[str, Any]:
+    """Return the expression of a definition as WebAPI keeps it: an object, or a text within the text."""
+    value = json_value(source)
+    if "expression" not in value or "PrimaryCriteria" in value:
+        return value
+    inner = value["expression"]
+    if not isinstance(inner, (str, Mapping)):
+        return value
+    found = json_value(inner)
+    named = value.get("name")
+    return {"Title": named, **found} if isinstance(named, str) else found
 
 
 def _one(event: Wants) -> tuple[str, tuple[CodeLike, ...]]:

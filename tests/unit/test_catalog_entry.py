@@ -52,6 +52,7 @@ def a_release(folder: Path) -> Release:
             "condition_occurrence": conditions,
             "concept": concepts,
             "vocabulary": vocabulary,
+            "concept_ancestor": [],
         },
         folder,
     )
@@ -80,6 +81,10 @@ def test_it_counts_persons_and_rows(entry: CatalogEntry) -> None:
     assert entry.persons == Counted(value=100)
     table = next(table for table in entry.tables if table.name == "condition_occurrence")
     assert (table.persons, table.rows) == (Counted(value=85), Counted(value=85))
+
+
+def test_tables_without_persons_are_named_when_they_hold_rows(entry: CatalogEntry) -> None:
+    assert entry.shared_tables == ("concept", "vocabulary")
 
 
 def test_a_concept_carries_the_name_that_the_vocabulary_gives_it(entry: CatalogEntry) -> None:

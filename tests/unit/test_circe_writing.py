@@ -33,6 +33,7 @@ LOSSLESS = {
     "what is absent too": entry(First=False, ConditionTypeExclude=False),
     "types in another case": expression(ExpressionLimit={"Type": "ALL"}, AdditionalCriteria={"Type": "any"}),
     "a date without noughts": entry(OccurrenceStartDate={"Value": "2020-1-5", "Op": "gt"}),
+    "a date with a time": entry(OccurrenceStartDate={"Value": "2012-01-01T05:00:00.000Z", "Op": "gt"}),
     "a bare number for a selection": with_entry({"VisitDetail": {"GenderCS": 1}}),
     "small first letters": with_entry(
         {"VisitDetail": {"codesetId": 1, "visitDetailTypeCS": {"codesetId": 1}}}

@@ -124,3 +124,23 @@ def test_phenotypes_of_the_library_are_read_or_refused_by_path():
     assert read
     assert all(CohortExpression.from_wire(it.to_circe()) == it.expression for it in read)
     assert all(it.message.startswith("$") for it in outcomes if isinstance(it, atoll.Invalid))
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_definition_of_webapi_is_unwrapped(as_text):
+    plain = atoll.Cohort.of(condition=7)
+    inner = {key: value for key, value in plain.to_circe().items() if key != "Title"}
+    wrapped = {
+        "id": 12,
+        "name": "Colon cancer",
+        "expressionType": "SIMPLE_EXPRESSION",
+        "expression": json.dumps(inner) if as_text else inner,
+    }
+    read = atoll.Cohort.from_circe(wrapped)
+    assert read == plain
+    assert read.expression.title == "Colon cancer"
+
+
+def test_an_object_that_is_no_definition_is_refused_by_its_path():
+    with pytest.raises(atoll.Invalid, match="expression"):
+        atoll.Cohort.from_circe({"expression": 3})

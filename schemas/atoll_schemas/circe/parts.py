@@ -90,11 +90,11 @@ def _capital(value: Any) -> Any:
     return value.capitalize() if isinstance(value, str) else value
 
 
-_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:T[0-9:.]{1,16}Z?)?", re.ASCII)
 
 
 def _day(value: Any) -> Any:
-    """Circe cuts a date at its hyphens, so that 2020-1-5 is a date too."""
+    """Circe cuts a date at its hyphens, so that 2020-1-5 is a date too; the first ATLAS wrote a time."""
     if isinstance(value, date):
         return value
     found = _DAY.fullmatch(value) if isinstance(value, str) else None

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 ASIDE = "_aside"
 """Where a part keeps, by key, what it writes as it was read."""
 _LONGEST_KEY = 40
-_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 
 
 def circe_name(name: str) -> str:
