@@ -119,7 +119,6 @@ def run_definitions(
         planned = batch.plan(definitions.expressions)
         tallies = batch.run(planned.cohorts, files.add, lambda share: shows("evaluating", share))
         files.write(tallies, out)
-        rows = files.rows()
     finally:
         batch.close()
         files.close()
@@ -132,7 +131,7 @@ def run_definitions(
         for number, tally in sorted(tallies.items())
     }
     _write_seconds(seconds, out)
-    return Ran(len(tallies), rows, seconds, (*definitions.failed, *failed))
+    return Ran(len(tallies), files.rows, seconds, (*definitions.failed, *failed))
 
 
 def _failure(definitions: Definitions, number: int, error: NodeError) -> Failure:

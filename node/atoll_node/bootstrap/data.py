@@ -11,11 +11,12 @@ from atoll_node.answer import Stages
 from atoll_node.audit import Decision
 from atoll_node.bootstrap import Node
 from atoll_node.bootstrap.lake import maintain_if_wanted
+from atoll_node.bootstrap.releases import s3_of
 from atoll_node.bootstrap.store import require_safe_store
 from atoll_node.catalog import describe, profile_of
 from atoll_node.catalog.duckdb_adapter import opened
 from atoll_node.disclosure import Ledger, LedgerStore, clear, clear_parts
-from atoll_node.engine import DuckDbEngine, S3Access
+from atoll_node.engine import DuckDbEngine
 from atoll_node.engine.connection import reach
 from atoll_node.ingest import ingest, release
 from atoll_node.ingest_report import IngestReport, TableReport, WriteProgress, last_ingest
@@ -24,13 +25,12 @@ from atoll_node.releases import Releases
 from atoll_node.settings import DatasetSettings
 from atoll_node.sources import SourceProgress, stage
 from atoll_node.staging import Quarantined, SourceWarning, Staged
-from atoll_node.tables.places import places_of
 from atoll_schemas.catalog import CatalogEntry, CatalogPush
 
 
 def open_stages(node: Node) -> Stages:
     """Wire the way out: releases, DuckDB over their files, and the gate with its ledger."""
-    engine = DuckDbEngine(node.settings.engine, node.home.scratch, _s3(node))
+    engine = DuckDbEngine(node.settings.engine, node.home.scratch, s3_of(node))
     ledger = Ledger(LedgerStore(node.home.state))
     site, settings = node.settings.site, node.settings.gate
     return Stages(
@@ -40,11 +40,6 @@ def open_stages(node: Node) -> Stages:
             raw, query=query, release=release, site=site, settings=settings, ledger=ledger
         ),
     )
-
-
-def named_release(node: Node, name: str) -> tuple[Release, S3Access | None]:
-    """Return a release and how its store is reached. Raises ``LakeError`` when there is none of the name."""
-    return Releases(node.home).load(name), _s3(node)
 
 
 class _Newest:
@@ -130,7 +125,7 @@ def release_dataset(node: Node, dataset: DatasetSettings) -> Release:
 
 
 def _entry(node: Node, dataset: DatasetSettings, frozen: Release) -> CatalogEntry:
-    s3 = _s3(node)
+    s3 = s3_of(node)
     prepare = None if s3 is None else partial(reach, s3=s3)
     scratch = node.home.scratch / "catalog"
     with opened(frozen, node.settings.engine, scratch=scratch, prepare=prepare) as view:
@@ -156,18 +151,4 @@ def _catalog_with(node: Node, entry: CatalogEntry) -> CatalogPush:
         entries=tuple(sorted((*kept, entry), key=lambda one: one.dataset)),
         pushed_at=node.world.clock(),
         last_ingest=last_ingest(entry.dataset, node.home).finished_at.date(),
-    )
-
-
-def _s3(node: Node) -> S3Access | None:
-    places = places_of(node.home, node.settings.store)
-    if places.s3 is None or places.keys is None:
-        return None
-    return S3Access(
-        endpoint=places.s3.endpoint,
-        access_key=places.keys.access,
-        secret_key=places.keys.secret,
-        region=places.s3.region,
-        path_style=places.s3.path_style,
-        ca_file=places.s3.ca_file,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from atoll_node.bootstrap.data import named_release
+from atoll_node.bootstrap.releases import named_release
 from atoll_node.cli.screen import (
     DEFAULT_HOME,
     HomeOption,

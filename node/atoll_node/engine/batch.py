@@ -195,10 +195,12 @@ def _evaluated(
         with lock:
             tallies[number].add(selection)
             tallies[number].seconds += time.perf_counter() - started
-    return _together(found)
+    return together(found)
 
 
-def _together(parts: list[Stays]) -> Stays:
+def together(parts: list[Stays]) -> Stays:
+    """Return the rows of several blocks, in their order."""
+
     def column(name: str, kind: type[np.generic]) -> NDArray[Any]:
         found = [getattr(part, name) for part in parts]
         return np.concatenate(found).astype(kind, copy=False) if found else np.empty(0, dtype=kind)

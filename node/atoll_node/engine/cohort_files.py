@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from atoll_node.engine.batch import MOST_MASKED, Stays, Tally
+from atoll_node.engine.batch import MOST_MASKED, Stays, Tally, together
 from atoll_node.engine.model_tables import table_spec
 from atoll_node.engine.sql import path_literal
 from atoll_node.errors import EngineError, SourceError
@@ -17,6 +17,8 @@ from atoll_schemas.query import Name
 from atoll_schemas.tables import UnknownTable
 
 FOLDER_DATASET: Name = "folder"
+_MOST_KEPT = 40_000_000
+"""Rows that are kept as arrays, 20 bytes each, before they go to where they can be spilled."""
 
 
 def release_of_folder(folder: Path) -> Release:
@@ -100,6 +102,8 @@ class CohortFiles:
             ":memory:",
             config={"memory_limit": memory, "threads": threads, "temp_directory": str(scratch)},
         )
+        self._kept: list[Stays] = []
+        self.rows = 0
         self._database.execute(
             "CREATE TABLE cohort (cohort_definition_id INTEGER, subject_id BIGINT, "
             "cohort_start_date INTEGER, cohort_end_date INTEGER)"
@@ -107,21 +111,33 @@ class CohortFiles:
 
     def add(self, stays: Stays) -> None:
         """Take the rows of one block."""
-        self._insert("cohort", (stays.cohort, stays.person, stays.start, stays.end))
+        self._kept.append(stays)
+        self.rows += len(stays.person)
+        if sum(len(one.person) for one in self._kept) > _MOST_KEPT:
+            self._keep_in_database()
 
-    def rows(self) -> int:
-        """Return the number of rows so far."""
-        found = self._database.execute("SELECT count(*) FROM cohort").fetchone()
-        return int(found[0]) if found else 0
+    def _keep_in_database(self) -> None:
+        kept = together(self._kept)
+        self._kept.clear()
+        self._insert("cohort", (kept.cohort, kept.person, kept.start, kept.end))
 
     def write(self, tallies: Mapping[int, Tally], folder: Path) -> None:
         """Write ``cohort``, ``inclusion`` and ``summary`` into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        day = "DATE '1970-01-01' + "
+        kept = together(self._kept)
+        self._database.register(
+            "kept",
+            {
+                "cohort_definition_id": kept.cohort,
+                "subject_id": kept.person,
+                "cohort_start_date": kept.start,
+                "cohort_end_date": kept.end,
+            },
+        )
         self._copy(
             "SELECT cohort_definition_id, subject_id, "
-            f"{day}cohort_start_date AS cohort_start_date, "
-            f"{day}cohort_end_date AS cohort_end_date FROM cohort",
+            "DATE '1970-01-01' + cohort_start_date AS cohort_start_date, "
+            "DATE '1970-01-01' + cohort_end_date AS cohort_end_date FROM (FROM cohort UNION ALL FROM kept)",
             folder / "cohort.parquet",
         )
         self._table(

@@ -5,6 +5,7 @@ first query. Memory, threads, spill and time are bounded. DuckDB's own error tex
 value, so they never leave this module.
 """
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -67,6 +68,34 @@ class Stop:
             raise self._reason
 
 
+class _Unasked:
+    """Keep DuckDB from loading pandas, half a second, only to see whether a parameter is one of its values.
+
+    While a statement runs, the import finds nothing; afterwards it works as ever.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside or self._name not in sys.modules:
+                self._inside += 1
+                sys.modules[self._name] = None  # type: ignore[assignment]
+
+    def __exit__(self, *fault: object) -> None:
+        with self._lock:
+            if self._inside:
+                self._inside -= 1
+                if not self._inside:
+                    del sys.modules[self._name]
+
+
+_PANDAS_UNASKED = _Unasked("pandas")
+
+
 class Session:
     """One run's cursor: temporary tables of its own, stopped when its time is over."""
 
@@ -90,7 +119,8 @@ class Session:
     def _execute(self, statement: Statement) -> duckdb.DuckDBPyConnection:
         self._stop.check()
         try:
-            return self._cursor.execute(statement.text, statement.parameters)
+            with _PANDAS_UNASKED:
+                return self._cursor.execute(statement.text, statement.parameters)
         except duckdb.InterruptException:
             self._stop.check()
             raise too_slow() from None

@@ -1,0 +1,27 @@
+"""Wire what reads a release: its name, and how its store is reached."""
+
+from atoll_node.bootstrap import Node
+from atoll_node.engine import S3Access
+from atoll_node.release import Release
+from atoll_node.releases import Releases
+from atoll_node.tables.places import places_of
+
+
+def named_release(node: Node, name: str) -> tuple[Release, S3Access | None]:
+    """Return a release and how its store is reached. Raises ``LakeError`` when there is none of the name."""
+    return Releases(node.home).load(name), s3_of(node)
+
+
+def s3_of(node: Node) -> S3Access | None:
+    """Return how the node's bucket is reached; ``None`` for a folder."""
+    places = places_of(node.home, node.settings.store)
+    if places.s3 is None or places.keys is None:
+        return None
+    return S3Access(
+        endpoint=places.s3.endpoint,
+        access_key=places.keys.access,
+        secret_key=places.keys.secret,
+        region=places.s3.region,
+        path_style=places.s3.path_style,
+        ca_file=places.s3.ca_file,
+    )
