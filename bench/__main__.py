@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.figure import Figure
 
-WORKS = ("startup", "aggregate", "federated", "ingest", "feed")
+WORKS = ("startup", "aggregate", "circe", "federated", "ingest", "feed")
 """The modules, each with ``figures(quick)``."""
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _LIBRARIES = ("duckdb", "deltalake", "pyarrow", "fastapi", "pydantic")

@@ -1,4 +1,4 @@
-"""Published cohort definitions, counted with attrition by three real nodes: the pooled count, not one person off."""
+"""Published cohort definitions, counted with attrition by three real nodes: exactly the pooled count."""
 
 import time
 from collections.abc import Iterator

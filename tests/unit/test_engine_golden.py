@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from atoll_node.engine import DuckDbEngine
+from atoll_node.engine.arrays.scans import PersonRange, needs_of, scan_statement
 from atoll_node.engine.cohorts import cohort_statements
 from atoll_node.engine.measures import frame_of
 from atoll_node.engine.planning import plan
+from atoll_node.engine.sources import SOURCES
 from atoll_node.release import Release
 from atoll_node.settings import EngineSettings
 from atoll_schemas.query import Query
@@ -25,6 +27,7 @@ from tests.support.text_tables import rows_of
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = os.environ.get("ATOLL_WRITE_GOLDEN") == "1"
+EVERYBODY = PersonRange(0, 1)
 BELOW = {10: (10, 11, 12)}
 questions = pytest.mark.parametrize("name", list(QUESTIONS))
 
@@ -74,8 +77,16 @@ def test_a_plan_becomes_its_statements(name: str, engine: DuckDbEngine, release:
     compare(GOLDEN / f"{name}.sql.txt", sql_lines(engine.explain(question(name), release)))
 
 
+@questions
+def test_a_plan_becomes_its_scans(name: str) -> None:
+    """The arrays' emission reads each kind of records once."""
+    needs = needs_of((plan(question(name), SmallHierarchy()).cohort,))
+    scans = [scan_statement(SOURCES[kind], needs.domains[kind], EVERYBODY).text for kind in needs.domains]
+    compare(GOLDEN / f"{name}.scan.txt", sql_lines(";\n\n".join(sorted(scans)) + ";\n"))
+
+
 def test_every_golden_file_belongs_to_a_question() -> None:
-    expected = {f"{name}.{kind}.txt" for name in QUESTIONS for kind in ("plan", "sql")}
+    expected = {f"{name}.{kind}.txt" for name in QUESTIONS for kind in ("plan", "sql", "scan")}
     assert {file.name for file in GOLDEN.iterdir()} == expected
 
 
