@@ -21,7 +21,7 @@ from atoll_node.doctor.machine import GB, Listener, Volume
 from atoll_node.home import Home
 from atoll_node.outbound import Journal
 from atoll_node.state import State
-from atoll_node.store.proof import read_proof
+from atoll_node.store.kept_proof import read_proof
 from atoll_schemas.problems import ExitCode
 from atoll_schemas.protocol import Enrolled
 from tests.support import unsafe_store as spoiled

@@ -5,6 +5,7 @@ import os
 import time
 from functools import partial
 
+import duckdb
 import pytest
 
 from atoll_node.catalog import describe, profile_of
@@ -232,6 +233,18 @@ def test_keys_are_in_no_log_while_all_goes_well(server, tmp_path, everything_log
     for text in (*everything_logged, *told):
         assert SECRET not in text
         assert ACCESS not in text
+
+
+def test_keys_are_in_no_statement_that_duckdb_sees(places):
+    remote, _ = places
+    with duckdb.connect(":memory:") as database:
+        database.execute("CALL enable_logging('QueryLog')")
+        reach(database, access(remote))
+        statements = database.execute("SELECT string_agg(message, chr(10)) FROM duckdb_logs").fetchone()[0]
+
+    assert "CREATE SECRET" in statements
+    assert SECRET not in statements
+    assert ACCESS not in statements
 
 
 @pytest.mark.parametrize("missing", ["a wrong secret", "no bucket", "nobody answers"])

@@ -10,7 +10,8 @@ from atoll_node.cli import app
 from atoll_node.errors import LakeError
 from atoll_node.home import Home
 from atoll_node.store.delta_adapter import race_commits
-from atoll_node.store.proof import UnsafeStore, read_proof
+from atoll_node.store.kept_proof import read_proof
+from atoll_node.store.proof import UnsafeStore
 from atoll_node.store.race import race
 from atoll_node.store.s3_adapter import S3Bucket
 from atoll_node.tables.places import S3Keys, places_of
@@ -273,3 +274,17 @@ def test_and_none_vanishes_on_a_real_store(server, tmp_path):
     seen = race_commits(places, f"s3://{BUCKET}/{tmp_path.name}/safe", writers=4, commits=10)
 
     assert (seen.acknowledged, seen.visible, seen.versions) == (40, 40, 40)
+
+
+def test_status_tells_what_the_races_said(front, tmp_path, capsys):
+    node = opened(front.as_server(), tmp_path)
+    prove_store(node)
+    app(["status", "--json", "--home", str(node.home.root)])
+    good = json.loads(capsys.readouterr().out)["store"]
+    front.spoiler = spoiled.header_dropped
+    prove_store(node)
+    app(["status", "--json", "--home", str(node.home.root)])
+    bad = json.loads(capsys.readouterr().out)["store"]
+
+    assert (good["kind"], good["safe"], good["refused"]) == ("s3", True, None)
+    assert (bad["safe"], bad["refused"]) == (False, "store.ignores_condition")

@@ -31,6 +31,7 @@ from atoll_node.permits import PermitStore, TaskStore
 from atoll_node.releases import Releases
 from atoll_node.settings import SETTINGS_FILE, DatasetSettings, NodeSettings, read_settings
 from atoll_node.state import State
+from atoll_node.store.kept_proof import read_proof
 from atoll_schemas.permits import Permit, PermitRequest
 from atoll_schemas.problems import ExitCode
 from atoll_schemas.protocol import PERMIT_TYPE, Enrolled, PermitStatement
@@ -220,6 +221,7 @@ def state_of(node: Node) -> dict[str, Any]:
         "enrolment": enrolment,
         "up": is_running(node.home),
         "contact": standing,
+        "store": _store_state(node),
         "datasets": [
             {"dataset": name, "release": found.name if found else None} for name, found in newest.items()
         ],
@@ -227,3 +229,13 @@ def state_of(node: Node) -> dict[str, Any]:
         "waiting_to_be_sent": len(node.outbox.waiting()),
         "declined_by_hub": [f"{kind}: {code}" for kind, code in node.outbox.refusals()],
     }
+
+
+def _store_state(node: Node) -> dict[str, Any]:
+    """Return what kind of store holds the lake, and what the races last said of it."""
+    proof = read_proof(node.home.store_proof)
+    kind = node.settings.store.kind
+    if kind == "folder" or proof is None:
+        return {"kind": kind}
+    refused = next((verdict.code for verdict in proof.verdicts if not verdict.safe), None)
+    return {"kind": kind, "safe": proof.safe, "refused": refused, "raced": proof.at.isoformat()}

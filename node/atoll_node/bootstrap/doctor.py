@@ -37,7 +37,8 @@ from atoll_node.settings import FolderStore, NodeSettings, S3Store, read_setting
 from atoll_node.state import State
 from atoll_node.store.delta_adapter import live_files, race_commits
 from atoll_node.store.folder_adapter import FolderBucket
-from atoll_node.store.proof import OWN_FOLDER, Proof, own_folder, raced_commits
+from atoll_node.store.kept_proof import Proof
+from atoll_node.store.proof import OWN_FOLDER, own_folder, raced_commits
 from atoll_node.store.race import race
 from atoll_node.store.s3_adapter import S3Bucket, Versioning
 from atoll_node.store.verdict import Verdict, judged_condition, judged_race

@@ -10,9 +10,10 @@ from atoll_node.errors import LakeError, SettingsError
 from atoll_node.home import Home
 from atoll_node.settings import FolderStore, S3Store
 from atoll_node.store.delta_adapter import race_commits
+from atoll_node.store.kept_proof import Proof, read_proof
 from atoll_node.store.minio_admin_adapter import make_user
 from atoll_node.store.policy import least_policy
-from atoll_node.store.proof import Proof, UnsafeStore, own_folder, prove, read_proof, refuse_unsafe
+from atoll_node.store.proof import UnsafeStore, own_folder, prove, refuse_unsafe
 from atoll_node.store.s3_adapter import S3Bucket, Versioning
 from atoll_node.store.setup import Seen, Step, Wish, days_kept, planned
 from atoll_node.tables.places import S3Keys, keys_of, places_of

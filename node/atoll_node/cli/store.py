@@ -27,8 +27,9 @@ from atoll_node.cli.screen import (
     print_lines,
 )
 from atoll_node.errors import SettingsError
+from atoll_node.store.kept_proof import Proof
 from atoll_node.store.migration import Step
-from atoll_node.store.proof import Proof, refuse_unsafe
+from atoll_node.store.proof import refuse_unsafe
 
 commands = typer.Typer(help="Prepare the store that holds the lake.", no_args_is_help=True)
 _MARKS = {"there": "there  ", "to do": "to do  ", "by hand": "by hand"}

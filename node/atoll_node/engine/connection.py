@@ -278,7 +278,10 @@ def _opened(
 
 
 def reach(database: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
-    """Let a database read the bucket: S3 support from the wheel, the keys in DuckDB's own secret store."""
+    """Let a database read the bucket: S3 support from the wheel, the keys in DuckDB's own secret store.
+
+    The keys are bound, not written into the statement, so that no log of statements holds them.
+    """
     folder = Path(duckdb_extension_httpfs.__file__).parent / "extensions" / f"v{duckdb.__version__}"
     database.execute(f"LOAD {path_literal(str(folder / 'httpfs.duckdb_extension'))}")
     if s3.ca_file is not None:
@@ -291,8 +294,7 @@ def reach(database: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
         "region": s3.region,
         "endpoint": host.rstrip("/"),
         "url_style": "path" if s3.path_style else "vhost",
+        "use_ssl": scheme != "http",
     }
-    written = ", ".join(f"{name} {path_literal(value)}" for name, value in options.items())
-    database.execute(
-        f"CREATE SECRET atoll (TYPE s3, {written}, use_ssl {'false' if scheme == 'http' else 'true'})"
-    )
+    bound = ", ".join(f"{name} ${name}" for name in options)
+    database.execute(f"CREATE SECRET atoll (TYPE s3, {bound})", options)

@@ -5,10 +5,11 @@ never ahead of its files. A copy that is cut off goes on where it was; one run a
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -98,13 +99,13 @@ def copy_lake(
     there, here = source.objects(), target.objects()
     todo = [name for name in there if not _is_copied(journal.get(name), there[name], here.get(name))]
     copier = _Copier(source, target, journal, scratch, progress, [there[name] for name in todo])
-    data = [name for name in todo if _LOG not in f"/{name}"]
+    data = sorted(name for name in todo if _LOG not in f"/{name}")
     logs = sorted(name for name in todo if _LOG in f"/{name}")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         # Every result is asked for, so that a fault of one ends the whole.
-        list(pool.map(lambda name: copier.copy(name, there[name]), sorted(data)))
-    for name in logs:
-        copier.copy(name, there[name])
+        list(pool.map(lambda name: copier.copy(name, there[name]), data))
+        tables = [tuple(group) for _, group in groupby(logs, lambda name: name.partition(_LOG)[0])]
+        list(pool.map(lambda names: copier.copy_in_order(names, there), tables))
     gone = [name for name in here if name not in there]
     target.bucket.remove([target.key(name) for name in gone])
     for name in gone:
@@ -183,6 +184,11 @@ class _Copier:
             self._done += 1
             self._done_bytes += stored.bytes
             self._progress(Step(self._done, self._of, self._done_bytes, self._of_bytes))
+
+    def copy_in_order(self, names: Iterable[str], there: Mapping[str, Stored]) -> None:
+        """Bring over the log of one table, version by version."""
+        for name in names:
+            self.copy(name, there[name])
 
     def _carried(self, source_key: str, target_key: str) -> str | None:
         """Carry an object through a file of scratch; return its SHA-256, or ``None`` when it is gone."""

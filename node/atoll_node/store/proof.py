@@ -2,48 +2,18 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from atoll_node.errors import LakeError
 from atoll_node.settings import S3Store
 from atoll_node.store.delta_adapter import Commits
+from atoll_node.store.kept_proof import Identity, Proof
 from atoll_node.store.race import Bucket, race
 from atoll_node.store.verdict import Verdict, judged_commits, judged_condition, judged_race
 from atoll_schemas.problems import ExitCode
 
 OWN_FOLDER = "_atoll"
 """Below the store's prefix: what the node writes to try the store. No dataset has such a name."""
-
-
-class _Kept(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Identity(_Kept):
-    """What makes it the same store: where it is, what it calls itself, and the mark that lies in it."""
-
-    endpoint: str
-    bucket: str
-    prefix: str
-    path_style: bool
-    server: str
-    mark: str
-
-
-class Proof(_Kept):
-    """What a store was seen to do."""
-
-    identity: Identity
-    at: datetime
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def safe(self) -> bool:
-        """Whether every verdict is good."""
-        return all(verdict.safe for verdict in self.verdicts)
 
 
 class UnsafeStore(LakeError):
@@ -111,14 +81,6 @@ def refuse_unsafe(proof: Proof) -> None:
     for verdict in proof.verdicts:
         if not verdict.safe:
             raise UnsafeStore(verdict.code, f"the store is refused: {verdict.told}", verdict.fix)
-
-
-def read_proof(file: Path) -> Proof | None:
-    """Return the kept proof; ``None`` when there is none, or none that can be read."""
-    try:
-        return Proof.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _mark(bucket: Bucket, key: str, new_id: Callable[[], str]) -> bytes:
