@@ -152,13 +152,33 @@ class RawKaplanMeier(Unserialisable):
     """Every level of ``by`` in order, those without a person too, so that none is told by its absence."""
 
 
+@dataclass(frozen=True, repr=False, eq=False, slots=True)
+class RawContributions(Unserialisable):
+    """Who stands behind the figures: one entry per person of the cohort, in one order for all arrays.
+
+    ``columns`` follow the question's variables, then its ``by``: the place of the person's level, or the
+    number, NaN without one. ``days`` and ``died`` are a survival analysis' times. ``steps`` are the persons
+    after each step of a count but the last. The gate compares them with those behind earlier answers.
+    """
+
+    persons: NDArray[np.int64]
+    columns: tuple[NDArray[np.float64], ...] = ()
+    days: NDArray[np.int64] | None = None
+    died: NDArray[np.bool_] | None = None
+    steps: tuple[NDArray[np.int64], ...] = ()
+
+
 RawAnalysis = RawCount | RawTable1 | RawCrosstab | RawKaplanMeier
 
 
 @dataclass(frozen=True, repr=False, eq=False, slots=True)
 class RawAggregate(Unserialisable):
-    """All that the engine hands to the gate: the analysis, the cohort's persons, the time it took."""
+    """All that the engine hands to the gate: the analysis, the cohort's persons, the time it took.
+
+    Without ``contributions`` the gate cannot compare the answer with earlier ones, and refuses.
+    """
 
     analysis: RawAnalysis
     members: PersonSet
     engine_milliseconds: int
+    contributions: RawContributions | None = None

@@ -100,10 +100,10 @@ class Broken(MemoryInTests):
         super().__init__()
         self.reads = reads
 
-    def recall(self, project: str, dataset: str):  # type: ignore[no-untyped-def]
+    def recall(self, project: str):  # type: ignore[no-untyped-def]
         if not self.reads:
             raise OSError(SECRET)
-        return super().recall(project, dataset)
+        return super().recall(project)
 
     def keep(self, project: str, dataset: str, members: PersonSet, overlaps: tuple[int, ...]) -> bool:
         raise OSError(SECRET)

@@ -8,13 +8,14 @@ from itertools import product
 import numpy as np
 from scipy.optimize import linprog
 
-from atoll_node.disclosure import Ledger, Remembered, clear
+from atoll_node.disclosure import Figure, Ledger, Remembered, clear
 from atoll_node.raw import PersonSet, RawAggregate, RawAnalysis, RawTable
 from atoll_node.release import Release
 from atoll_node.settings import GateSettings
 from atoll_schemas.cells import Cell, Counted
 from atoll_schemas.query import CategoryValue, Codes, Level, Query, SourceCode, Variable
 from atoll_schemas.results import ClearedResult, CountTable, Dimension
+from tests.support.contributions import contributions_of
 
 TEST_RELEASE = Release(
     name="colon-0001",
@@ -30,16 +31,27 @@ class MemoryInTests:
     """A ledger's memory that lives as long as the test."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], list[Remembered]] = {}
+        self.kept: dict[str, list[Remembered]] = {}
+        self.figures: dict[str, list[Figure]] = {}
 
-    def recall(self, project: str, dataset: str) -> Iterator[Remembered]:
-        return iter(self.kept.get((project, dataset), []))
+    def recall(self, project: str) -> Iterator[Remembered]:
+        return iter(self.kept.get(project, []))
 
     def keep(self, project: str, dataset: str, members: PersonSet, overlaps: tuple[int, ...]) -> bool:
-        past = self.kept.setdefault((project, dataset), [])
+        past = self.kept.setdefault(project, [])
         if len(past) != len(overlaps):
             return False
         past.append(Remembered(members, overlaps))
+        return True
+
+    def recall_figures(self, project: str) -> Sequence[Figure]:
+        return tuple(self.figures.get(project, ()))
+
+    def keep_figures(self, project: str, figures: Sequence[Figure], before: int) -> bool:
+        past = self.figures.setdefault(project, [])
+        if len(past) != before:
+            return False
+        past.extend(figures)
         return True
 
 
@@ -58,12 +70,9 @@ def let_out(
 ) -> ClearedResult:
     """Return what the gate lets go of one raw analysis."""
     size = getattr(analysis, "persons", None)
+    persons = persons_from(1, size if size is not None else 50) if members is None else members
     return clear(
-        RawAggregate(
-            analysis=analysis,
-            members=persons_from(1, size if size is not None else 50) if members is None else members,
-            engine_milliseconds=1,
-        ),
+        RawAggregate(analysis, persons, 1, contributions_of(analysis, query, persons)),
         query=query,
         release=TEST_RELEASE,
         site="atoll-a",

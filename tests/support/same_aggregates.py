@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from atoll_node.raw import RawAggregate
+from atoll_node.raw import RawAggregate, RawContributions
 
 
 def plain(value: Any) -> Any:
     """Return a raw aggregate's content as plain values; only tests may look."""
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, RawContributions):
+        return _by_person(value)
     if is_dataclass(value) and not isinstance(value, type):
         shown = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         return {"type": type(value).__name__, **shown}
@@ -24,6 +26,28 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value
+
+
+def _by_person(value: RawContributions) -> dict[str, Any]:
+    """Return contributions in the order of the persons: an engine may hand them over in any order."""
+    arrays = [*value.columns, *(array for array in (value.days, value.died) if array is not None)]
+    rows = zip(*[value.persons.tolist(), *[array.tolist() for array in arrays]], strict=True)
+    return {
+        "type": "RawContributions",
+        "rows": [
+            ["none" if math.isnan(part) else float(part) for part in row] for row in sorted(rows, key=first)
+        ],
+        "steps": [sorted(step.tolist()) for step in value.steps],
+    }
+
+
+def _shown(part: float) -> float | str:
+    return "none" if math.isnan(part) else float(part)
+
+
+def first(row: tuple[Any, ...]) -> Any:
+    """Return what a row is sorted by."""
+    return row[0]
 
 
 def differences(left: RawAggregate, right: RawAggregate, tolerance: float = 1e-9) -> list[str]:

@@ -26,9 +26,9 @@ def as_set(persons: Persons | set[int]) -> PersonSet:
 def remembered(*cohorts: PersonSet) -> list[Remembered]:
     memory = MemoryInTests()
     for cohort in cohorts:
-        verdict = judged(cohort, memory.recall("P-1", "d"), 10)
+        verdict = judged(cohort, memory.recall("P-1"), 10)
         memory.keep("P-1", "d", cohort, verdict.overlaps)
-    return list(memory.recall("P-1", "d"))
+    return list(memory.recall("P-1"))
 
 
 def too_near(new: PersonSet, *past: PersonSet) -> bool:
@@ -93,7 +93,7 @@ class TestStore:
         for place, cohort in enumerate(cohorts):
             assert store.keep("P-1", "colon", cohort, tuple(range(place)))
         store.close()
-        found = list(LedgerStore(tmp_path / "state" / "node.sqlite").recall("P-1", "colon"))
+        found = list(LedgerStore(tmp_path / "state" / "node.sqlite").recall("P-1"))
         assert [one.members.tolist() for one in found] == [cohort.tolist() for cohort in cohorts]
         assert [one.overlaps for one in found] == [(), (0,), (0, 1)]
 
@@ -103,13 +103,16 @@ class TestStore:
         with tempfile.TemporaryDirectory() as folder:
             store = LedgerStore(Path(folder) / "node.sqlite")
             assert store.keep("P-1", "colon", as_set(persons), ())
-            assert next(store.recall("P-1", "colon")).members.tolist() == sorted(persons)
+            assert next(store.recall("P-1")).members.tolist() == sorted(persons)
             store.close()
 
-    def test_projects_and_datasets_do_not_mix(self, tmp_path: Path) -> None:
+    def test_projects_do_not_mix_and_datasets_do(self, tmp_path: Path) -> None:
+        """A person has one pseudonym in all datasets of a site, so cohorts of two are compared."""
         store = LedgerStore(tmp_path / "node.sqlite")
         store.keep("P-1", "colon", persons_from(0, 100), ())
-        assert [*store.recall("P-2", "colon"), *store.recall("P-1", "lung")] == []
+        assert list(store.recall("P-2")) == []
+        assert store.keep("P-1", "lung", persons_from(0, 104), (100,))
+        assert [len(one.members) for one in store.recall("P-1")] == [100, 104]
 
     def test_a_place_is_taken_once(self, tmp_path: Path) -> None:
         store = LedgerStore(tmp_path / "node.sqlite")
@@ -127,7 +130,7 @@ class TestStore:
     def test_it_lives_beside_other_tables(self, tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "node.sqlite") as other:
             other.execute("create table permit (id text)")
-        assert list(LedgerStore(tmp_path / "node.sqlite").recall("P-1", "d")) == []
+        assert list(LedgerStore(tmp_path / "node.sqlite").recall("P-1")) == []
 
 
 def test_a_full_ledger_refuses_what_it_cannot_compare() -> None:
@@ -136,6 +139,6 @@ def test_a_full_ledger_refuses_what_it_cannot_compare() -> None:
         memory.keep("P-1", "d", persons_from(100 * place, 20), (0,) * place)
     ledger = Ledger(memory)
     with pytest.raises(Refused) as caught:
-        ledger.judge("P-1", "d", persons_from(10**7, 20), 10)
+        ledger.judge("P-1", persons_from(10**7, 20), 10)
     assert caught.value.code == "disclosure.ledger_full"
-    assert ledger.judge("P-1", "d", persons_from(0, 20), 10).known
+    assert ledger.judge("P-1", persons_from(0, 20), 10).known

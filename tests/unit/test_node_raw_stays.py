@@ -16,7 +16,8 @@ import pytest
 from pydantic import ValidationError
 
 from atoll_node import raw
-from atoll_node.disclosure import Remembered
+from atoll_node.disclosure import Figure, Remembered
+from atoll_node.disclosure.footprints import of_persons
 from atoll_node.disclosure.ledger import Verdict
 from atoll_node.disclosure.rules import Case
 from atoll_node.disclosure.sheet import Held, Sheet
@@ -54,6 +55,9 @@ RAW = [
     TEST,
     raw.RawKaplanMeier("death", (CURVE,), TEST),
     AGGREGATE,
+    raw.RawContributions(np.array([SECRET], dtype=np.int64)),
+    of_persons(np.array([SECRET], dtype=np.int64)),
+    Figure(of_persons(np.array([SECRET], dtype=np.int64)), 5, True),
     Remembered(np.array([SECRET], dtype=np.int64), (SECRET,)),
     Verdict(False, False, (SECRET,)),
     SHEET,

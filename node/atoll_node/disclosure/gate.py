@@ -1,7 +1,11 @@
 """Clear a raw aggregate, or refuse: every figure that leaves a node passes :func:`clear`."""
 
+from collections.abc import Iterable, Iterator, Sequence
+
+from atoll_node.disclosure.earlier import STAYED, Figure, standing
+from atoll_node.disclosure.footprints import Footprints, traced
 from atoll_node.disclosure.layout import laid_out
-from atoll_node.disclosure.ledger import Ledger
+from atoll_node.disclosure.ledger import Ledger, Verdict
 from atoll_node.disclosure.payload import written
 from atoll_node.disclosure.rules import RULES, Case, Rule
 from atoll_node.disclosure.sheet import Held
@@ -48,16 +52,47 @@ def _cleared(
 ) -> ClearedResult:
     effective = tightened(settings, query.tighten)
     sheet = laid_out(raw, query, effective)
+    prints = traced(raw, query, sheet, effective.minimum_persons)
     for _ in range(ATTEMPTS):
-        verdict = ledger.judge(query.project, query.dataset, raw.members, effective.minimum_persons)
-        case = Case(raw, sheet, query, effective, verdict.too_near)
+        verdict = ledger.judge(query.project, raw.members, effective.minimum_persons)
+        earlier = ledger.figures(query.project)
+        known = standing(prints, earlier, effective.minimum_persons, settings.round_to)
+        case = Case(raw, sheet, query, effective, verdict.too_near or known.too_near, known)
         held = decided(case)
         result = _result(case, held, release, site)
-        if held.everything or ledger.keep(query.project, query.dataset, raw.members, verdict):
+        figures = decided_figures(held, prints, settings.round_to)
+        if held.everything or _kept(case, figures, verdict, earlier, ledger):
             return result
     raise Refused(
         "disclosure.busy", "other answers of the project were cleared at the same time", "ask once more"
     )
+
+
+def _kept(
+    case: Case, figures: Iterable[Figure], verdict: Verdict, earlier: Sequence[Figure], ledger: Ledger
+) -> bool:
+    """Remember the answer; ``False`` when another of the project was remembered since it was judged."""
+    seen = {figure.footprint.name for figure in earlier}
+    named = {figure.footprint.name: figure for figure in figures}
+    new = [figure for name, figure in named.items() if name not in seen]
+    project = case.query.project
+    return ledger.keep_figures(project, new, len(earlier)) and ledger.keep(
+        project, case.query.dataset, case.raw.members, verdict
+    )
+
+
+def decided_figures(held: Held, prints: Footprints, base: int) -> Iterator[Figure]:
+    """Yield what the answer shows, and what it withholds though it is large enough.
+
+    ``base`` is the site's own rounding: what a stricter question shows counts as shown so finely.
+    """
+    for key, found in prints.counts.items():
+        yield Figure(found, STAYED if key in held.counts else held.bases.get(key, base), len(key) < 2)
+    for place, found in prints.moments.items():
+        yield Figure(found, STAYED if place in held.moments else 1, leading=True)
+    for group, parts in prints.curves.items():
+        if group not in held.curves:
+            yield from (Figure(part, 1, leading=True) for part in parts if part.size)
 
 
 def decided(case: Case) -> Held:

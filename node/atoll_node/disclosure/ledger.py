@@ -11,11 +11,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from atoll_node.disclosure.earlier import Figure
 from atoll_node.errors import Refused
 from atoll_node.raw import PersonSet, Unserialisable
 
 MOST_COHORTS = 256
-"""Different cohorts of one project on one dataset; a further one is refused, never let pass unseen."""
+"""Different cohorts of one project; a further one is refused, never let pass unseen."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,11 +30,17 @@ class Remembered(Unserialisable):
 class Memory(Protocol):
     """Where the ledger keeps what it knows."""
 
-    def recall(self, project: str, dataset: str) -> Iterator[Remembered]:
+    def recall(self, project: str) -> Iterator[Remembered]:
         """Yield the cohorts that were answered, oldest first; one at a time, since they may be large."""
 
     def keep(self, project: str, dataset: str, members: PersonSet, overlaps: tuple[int, ...]) -> bool:
         """Add a cohort after exactly ``len(overlaps)`` others; ``False`` when there are more by now."""
+
+    def recall_figures(self, project: str) -> Sequence[Figure]:
+        """Return the figures that were decided on, oldest first."""
+
+    def keep_figures(self, project: str, figures: Sequence[Figure], before: int) -> bool:
+        """Add figures after exactly ``before`` others; ``False`` when there are more by now."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,13 +58,16 @@ class Ledger:
 
     memory: Memory
 
-    def judge(self, project: str, dataset: str, members: PersonSet, minimum: int) -> Verdict:
-        """Compare a cohort with every pair of earlier ones. Raises ``Refused`` when the ledger is full."""
-        verdict = judged(members, self.memory.recall(project, dataset), minimum)
+    def judge(self, project: str, members: PersonSet, minimum: int) -> Verdict:
+        """Compare a cohort with every pair of earlier ones, of whatever dataset: a person has one pseudonym.
+
+        Raises ``Refused`` when the ledger is full.
+        """
+        verdict = judged(members, self.memory.recall(project), minimum)
         if not verdict.known and len(verdict.overlaps) >= MOST_COHORTS:
             raise Refused(
                 "disclosure.ledger_full",
-                "the project has asked for as many different cohorts of this dataset as the site compares",
+                "the project has asked for as many different cohorts as the site compares",
                 "ask a cohort that was asked before, or ask the steward for a new project",
             )
         return verdict
@@ -65,6 +75,14 @@ class Ledger:
     def keep(self, project: str, dataset: str, members: PersonSet, verdict: Verdict) -> bool:
         """Remember an answered cohort; ``False`` when another was answered since it was judged."""
         return verdict.known or self.memory.keep(project, dataset, members, verdict.overlaps)
+
+    def figures(self, project: str) -> Sequence[Figure]:
+        """Return the figures that the project's earlier answers decided on."""
+        return self.memory.recall_figures(project)
+
+    def keep_figures(self, project: str, figures: Sequence[Figure], before: int) -> bool:
+        """Remember figures; ``False`` when others were remembered since the ``before`` ones were read."""
+        return not figures or self.memory.keep_figures(project, figures, before)
 
 
 def judged(members: PersonSet, past: Iterable[Remembered], minimum: int) -> Verdict:

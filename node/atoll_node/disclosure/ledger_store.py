@@ -1,12 +1,15 @@
 """Keep the ledger in the node's SQLite file, so that a restart forgets nothing."""
 
 import sqlite3
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from atoll_node.disclosure.earlier import Figure
+from atoll_node.disclosure.footprints import Footprint
 from atoll_node.disclosure.ledger import Remembered
 from atoll_node.raw import PersonSet
 
@@ -14,14 +17,22 @@ _TABLE = """
 create table if not exists ledger_cohort (
     project text not null, dataset text not null, place integer not null,
     first integer not null, width integer not null, steps blob not null, overlaps blob not null,
-    primary key (project, dataset, place)
+    primary key (project, place)
 )
 """
+_FIGURES = """
+create table if not exists ledger_figure (
+    project text not null, place integer not null, name blob not null, base integer not null,
+    leading integer not null, buckets blob not null,
+    primary key (project, place)
+)
+"""
+_NAME = struct.Struct("<QQ")
 _PAGES_BEFORE_CHECKPOINT = 50_000
 
 
 class LedgerStore:
-    """Answered cohorts per project and dataset, as sorted 64-bit person pseudonyms; they never leave."""
+    """Answered cohorts per project, as sorted 64-bit person pseudonyms; they never leave."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,15 +44,16 @@ class LedgerStore:
             # A cohort of a million persons is some 1,500 pages; moving it at once would double its cost.
             self._connection.execute(f"pragma wal_autocheckpoint = {_PAGES_BEFORE_CHECKPOINT}")
             self._connection.execute(_TABLE)
+            self._connection.execute(_FIGURES)
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
 
-    def recall(self, project: str, dataset: str) -> Iterator[Remembered]:
+    def recall(self, project: str) -> Iterator[Remembered]:
         """Yield the cohorts that were answered, oldest first."""
         place = 0
-        while row := self._row(project, dataset, place):
+        while row := self._row(project, place):
             first, width, steps, sizes = row
             yield Remembered(
                 members=_unpacked(first, width, steps),
@@ -49,12 +61,11 @@ class LedgerStore:
             )
             place += 1
 
-    def _row(self, project: str, dataset: str, place: int) -> tuple[int, int, bytes, bytes] | None:
+    def _row(self, project: str, place: int) -> tuple[int, int, bytes, bytes] | None:
         with self._turn:
             found: tuple[int, int, bytes, bytes] | None = self._connection.execute(
-                "select first, width, steps, overlaps from ledger_cohort"
-                " where project = ? and dataset = ? and place = ?",
-                (project, dataset, place),
+                "select first, width, steps, overlaps from ledger_cohort where project = ? and place = ?",
+                (project, place),
             ).fetchone()
         return found
 
@@ -67,6 +78,33 @@ class LedgerStore:
                 "insert or ignore into ledger_cohort values (?, ?, ?, ?, ?, ?, ?)", row
             )
             return added.rowcount == 1
+
+    def recall_figures(self, project: str) -> Sequence[Figure]:
+        """Return the figures that were decided on, oldest first."""
+        question = "select name, base, leading, buckets from ledger_figure where project = ? order by place"
+        with self._turn:
+            rows = self._connection.execute(question, (project,)).fetchall()
+        return [
+            Figure(Footprint(_NAME.unpack(name), np.frombuffer(buckets, dtype="<i4")), base, bool(leading))
+            for name, base, leading, buckets in rows
+        ]
+
+    def keep_figures(self, project: str, figures: Sequence[Figure], before: int) -> bool:
+        """Add figures as the next ones; ``False`` when others took the places meanwhile."""
+        rows = [
+            (project, place, _NAME.pack(*one.footprint.name), one.base, one.leading, _bytes_of(one))
+            for place, one in enumerate(figures, start=before)
+        ]
+        try:
+            with self._turn, self._connection:
+                self._connection.executemany("insert into ledger_figure values (?, ?, ?, ?, ?, ?)", rows)
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+
+def _bytes_of(figure: Figure) -> bytes:
+    return figure.footprint.buckets.astype("<i4", copy=False).tobytes()
 
 
 def _packed(members: PersonSet) -> tuple[int, int, bytes]:

@@ -15,22 +15,31 @@ from atoll_schemas.query import TOTAL
 
 
 def held_moments(
-    number: RawNumber, hidden_groups: frozenset[str], settings: GateSettings
+    number: RawNumber,
+    hidden_groups: frozenset[str],
+    settings: GateSettings,
+    known: frozenset[str] = frozenset(),
 ) -> dict[str, WithholdReason]:
-    """Return the groups whose moments stay, with the reason. ``hidden_groups`` have a withheld count."""
+    """Return the groups whose moments stay, with the reason.
+
+    ``hidden_groups`` have a withheld count or are near an earlier answer's; ``known`` ones were shown before.
+    """
     held = {
         group.group: reason
         for group in number.groups
         if (reason := _own_reason(group, group.group in hidden_groups, settings)) is not None
     }
-    if TOTAL in held:
+    if TOTAL in held and TOTAL not in known:
         return held
-    parts = sorted((group for group in number.groups if group.group != TOTAL), key=lambda part: part.n)
-    for next_one in [*(part for part in parts if part.group not in held), None]:
-        rest = [part for part in parts if part.group in held]
-        if _may_be_subtracted(rest, settings) or next_one is None:
-            break
+    parts = sorted(
+        (group for group in number.groups if group.group not in known | {TOTAL}), key=lambda part: part.n
+    )
+    for next_one in [part for part in parts if part.group not in held]:
+        if _may_be_subtracted([part for part in parts if part.group in held], settings):
+            return held
         held[next_one.group] = WithholdReason.PROTECTED
+    if not _may_be_subtracted([part for part in parts if part.group in held], settings):
+        held[TOTAL] = WithholdReason.PROTECTED
     return held
 
 

@@ -150,7 +150,7 @@ def _curve(case: Case, held: Held, group: str, raw: RawCurve | None) -> Curve:
     too_few = Withheld(reason=WithholdReason.TOO_FEW_EVENTS)
     if group in held.curves:
         return Curve(group=group, persons=persons, events=Withheld(), steps=(), median=too_few)
-    shown = survival.steps(raw, case.settings)
+    shown = survival.steps(raw, case.settings, getattr(case.query.analysis, "max_days", None))
     day = survival.median(shown)
     return Curve(
         group=group,

@@ -1,13 +1,14 @@
 """The gate's rules, one by one: each takes what was decided so far and withholds more."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from atoll_node.disclosure.attrition import step_key, too_close
+from atoll_node.disclosure.earlier import Standing
 from atoll_node.disclosure.layout import group_dimension, group_key
 from atoll_node.disclosure.numbers import held_moments
-from atoll_node.disclosure.protection import protect
-from atoll_node.disclosure.sheet import BOOKKEEPING, COHORT, Held, Line, Sheet
+from atoll_node.disclosure.protection import Unprotectable, protect
+from atoll_node.disclosure.sheet import BOOKKEEPING, COHORT, Held, Key, Line, Sheet
 from atoll_node.raw import RawAggregate, RawCount, RawCurve, RawKaplanMeier, RawNumber, RawTable1
 from atoll_node.settings import GateSettings
 from atoll_schemas.cells import WithholdReason
@@ -24,6 +25,8 @@ class Case:
     settings: GateSettings
     too_near: bool
     """The ledger holds a cohort that differs by a few persons."""
+    standing: Standing = field(default_factory=Standing)
+    """What earlier answers mean for the figures."""
 
     def __repr__(self) -> str:
         return "<Case: raw, not shown>"
@@ -62,12 +65,22 @@ def attrition(case: Case, held: Held) -> Held:
     return held.holding(step_key(place, len(persons)) for place in hidden)
 
 
+def earlier_answers(case: Case, held: Held) -> Held:
+    """Withhold counts near an earlier one, and take those as known that were shown before."""
+    if held.everything:
+        return held
+    held = held.holding(case.standing.held)
+    known = {key: base for key, base in case.standing.fixed.items() if key not in held.counts}
+    bases = {key: max(base, case.settings.round_to) for key, base in known.items()}
+    return replace(held, bases={**held.bases, **bases}, fixed=frozenset(known))
+
+
 def margins(case: Case, held: Held) -> Held:
     """Protect each one-way table by itself, so that it looks the same in every answer on the cohort."""
     if held.everything:
         return held
     for keys in case.sheet.margins.values():
-        held = protect(case.sheet, held, [Line(COHORT, keys)], keys, case.settings)
+        held = _protected(case, held, [Line(COHORT, keys)], set(keys))
     return held
 
 
@@ -76,7 +89,19 @@ def tables(case: Case, held: Held) -> Held:
     if held.everything:
         return held
     fixed = {COHORT, *(key for keys in case.sheet.margins.values() for key in keys)}
-    return protect(case.sheet, held, case.sheet.lines, case.sheet.figures.keys() - fixed, case.settings)
+    return _protected(case, held, case.sheet.lines, case.sheet.figures.keys() - fixed)
+
+
+def _protected(case: Case, held: Held, lines: Sequence[Line], free: set[Key]) -> Held:
+    """Protect what is withheld; where what is known from earlier answers forbids it, everything stays."""
+    if held.everything:
+        return held
+    try:
+        return protect(case.sheet, held, lines, free - held.fixed, case.settings)
+    except Unprotectable:
+        if not held.fixed:
+            raise
+        return replace(held.holding(case.sheet.figures), everything=True)
 
 
 def moments(case: Case, held: Held) -> Held:
@@ -88,7 +113,13 @@ def moments(case: Case, held: Held) -> Held:
         if isinstance(number, RawNumber):
             groups = (group.group for group in number.groups)
             hidden = frozenset(group for group in groups if group_key(by, group) in held.counts)
-            reasons = held_moments(number, hidden, case.settings)
+            near, known = case.standing.moments_held, case.standing.moments_shown
+            reasons = held_moments(
+                number,
+                hidden | {group for variable, group in near if variable == number.variable},
+                case.settings,
+                frozenset(group for variable, group in known if variable == number.variable),
+            )
             found |= {(number.variable, group): reason for group, reason in reasons.items()}
     return replace(held, moments=found)
 
@@ -100,6 +131,7 @@ def events(case: Case, held: Held) -> Held:
     by = group_dimension(case.query)
     curves = case.raw.analysis.curves
     few = frozenset(curve.group for curve in curves if _too_few(curve, case.settings))
+    few |= case.standing.curves_held
     hidden = {curve.group for curve in curves if group_key(by, curve.group) in held.counts}
     present = {group_key(by, curve.group) for curve in curves}
     absent = [key for key in case.sheet.margins.get(by, ()) if key not in present]
@@ -116,6 +148,7 @@ RULES = (
     Rule("whole_cohort", "a cohort below the minimum of persons, or too near an earlier one", whole_cohort),
     Rule("minimum_persons", "counts below the minimum of persons; 0 looks the same", minimum_persons),
     Rule("attrition", "steps that differ from a shown one by less than the minimum", attrition),
+    Rule("earlier_answers", "counts that differ from an earlier figure by a few persons", earlier_answers),
     Rule("margins", "one-way counts that would give a withheld one away", margins),
     Rule("tables", "inner counts that would give a withheld one away", tables),
     Rule("moments", "sums of few or dominated persons, and those that lead to one", moments),

@@ -6,7 +6,7 @@ that share a margin are protected together.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from atoll_node.disclosure.rounding import counted
@@ -64,13 +64,13 @@ class Held:
     """Groups whose curve stays."""
     log_rank: WithholdReason | None = None
     everything: bool = False
+    fixed: frozenset[Key] = frozenset()
+    """Counts that were shown before: hiding them now would hide nothing."""
 
     def holding(self, keys: Iterable[Key]) -> "Held":
         """Return the decisions with further counts withheld."""
         more = dict.fromkeys(keys, WithholdReason.PROTECTED)
-        return Held(
-            {**more, **self.counts}, self.bases, self.moments, self.curves, self.log_rank, self.everything
-        )
+        return replace(self, counts={**more, **self.counts})
 
     def cell(self, sheet: Sheet, key: Key, base: int) -> Cell:
         """Return a count as it leaves."""

@@ -23,11 +23,16 @@ class Step(Unserialisable):
     events: int
 
 
-def steps(curve: RawCurve, settings: GateSettings) -> tuple[Step, ...]:
-    """Return the shown steps: at least the minimum of events between two, and of persons still at risk."""
+def steps(curve: RawCurve, settings: GateSettings, max_days: int | None = None) -> tuple[Step, ...]:
+    """Return the shown steps: at least the minimum of events between two, and of persons still at risk.
+
+    None lies after ``max_days``: there it would tell of a part of a week, and so of a single day.
+    """
     shown: list[Step] = []
     counted = 0
     for point in _on_grid(curve):
+        if max_days is not None and point.day > max_days:
+            break
         if point.events - counted >= settings.minimum_events and point.at_risk >= settings.minimum_persons:
             shown.append(point)
             counted = point.events

@@ -13,6 +13,7 @@ from atoll_node.engine.checking import check
 from atoll_node.engine.cohort_planning import plan_cohort
 from atoll_node.engine.cohorts import attrition_statement, cohort_statements, index_statement
 from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session, Stop
+from atoll_node.engine.contributions import contributions
 from atoll_node.engine.facts import tables_read
 from atoll_node.engine.hierarchy import Hierarchy
 from atoll_node.engine.measures import frame_of, measure, members
@@ -68,7 +69,8 @@ class DuckDbEngine:
                 session.run(statement)
             found = members(session)
             analysis = measure(planned.cohort, planned.analysis, len(found), session)
-        return RawAggregate(analysis, found, round((clock() - started) * 1000))
+            behind = contributions(planned.cohort, planned.analysis, found, session)
+        return RawAggregate(analysis, found, round((clock() - started) * 1000), behind)
 
     def explain(self, query: Query, release: Release) -> str:
         """Return the SQL that the query becomes, with placeholders for every value."""

@@ -46,13 +46,19 @@ class Selected:
     rules: int
 
     @cached_property
-    def left(self) -> tuple[int, ...]:
+    def persons_left(self) -> tuple[frozenset[int], ...]:
         """Persons with a qualified event, then with one that passes the first rule, the first two, …"""
-        passing = [
-            {item.index.event.person_id for item in self.qualified if set(range(count)) <= set(item.rules)}
+        return tuple(
+            frozenset(
+                item.index.event.person_id for item in self.qualified if set(range(count)) <= set(item.rules)
+            )
             for count in range(self.rules + 1)
-        ]
-        return tuple(len(persons) for persons in passing)
+        )
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        """How many persons each step leaves."""
+        return tuple(len(persons) for persons in self.persons_left)
 
     @property
     def best(self) -> list[Qualified]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atoll_node.errors import EngineError
 from atoll_node.raw import (
@@ -12,6 +13,7 @@ from atoll_node.raw import (
     RawAnalysis,
     RawBin,
     RawCategory,
+    RawContributions,
     RawCount,
     RawCrosstab,
     RawKaplanMeier,
@@ -65,7 +67,41 @@ def evaluate(tables: Tables, query: Query) -> RawAggregate:
         analysis=_analysis(cdm, query, selected, members),
         members=np.array([member.person_id for member in members], dtype=np.int64),
         engine_milliseconds=0,
+        contributions=_contributions(cdm, query, selected, members),
     )
+
+
+def _contributions(cdm: Cdm, query: Query, selected: Selected, members: Sequence[Member]) -> RawContributions:
+    """Return what each person contributes to the figures: variables in the question's order, then ``by``."""
+    analysis = query.analysis
+    persons = np.array([member.person_id for member in members], dtype=np.int64)
+    by = analysis.by if isinstance(analysis, Table1 | KaplanMeier) else None
+    grouped = () if by is None else (_levels(cdm, by, members),)
+    if isinstance(analysis, KaplanMeier):
+        times = [_followed(cdm, analysis, member) for member in members]
+        days = np.array([day for day, _ in times], dtype=np.int64)
+        return RawContributions(persons, grouped, days, np.array([died for _, died in times], dtype=np.bool_))
+    if isinstance(analysis, Count):
+        left = selected.persons_left if _can_end_before(query.cohort) else selected.persons_left[:-1]
+        steps = tuple(np.array(sorted(step), dtype=np.int64) for step in left)
+        return RawContributions(persons, tuple(_levels(cdm, it, members) for it in analysis.by), steps=steps)
+    numbers = isinstance(analysis, Table1)
+    columns = tuple(
+        _numbers(cdm, variable, members) if numbers and variable.numeric else _levels(cdm, variable, members)
+        for variable in analysis.variables
+    )
+    return RawContributions(persons, (*columns, *grouped))
+
+
+def _levels(cdm: Cdm, variable: Variable, members: Sequence[Member]) -> NDArray[np.float64]:
+    labels = levels_of(variable)
+    found = [labels.index(level_of(cdm, variable, member)) for member in members]
+    return np.array(found, dtype=np.float64)
+
+
+def _numbers(cdm: Cdm, variable: Variable, members: Sequence[Member]) -> NDArray[np.float64]:
+    found = [number_of(cdm, variable, member) for member in members]
+    return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
 
 
 def cohort_of(tables: Tables, expression: CohortExpression) -> tuple[Stay, ...]:
