@@ -15,6 +15,7 @@ from atoll_node.bootstrap.releases import s3_of
 from atoll_node.bootstrap.store import require_safe_store
 from atoll_node.catalog import describe, profile_of
 from atoll_node.catalog.duckdb_adapter import opened
+from atoll_node.catalog.settling import Described, figures_of, settled
 from atoll_node.disclosure import Ledger, LedgerStore, clear, clear_parts
 from atoll_node.engine import DuckDbEngine
 from atoll_node.engine.connection import reach
@@ -129,7 +130,10 @@ def _entry(node: Node, dataset: DatasetSettings, frozen: Release) -> CatalogEntr
     prepare = None if s3 is None else partial(reach, s3=s3)
     scratch = node.home.scratch / "catalog"
     with opened(frozen, node.settings.engine, scratch=scratch, prepare=prepare) as view:
-        profile = profile_of(view, frozen)
+        found = profile_of(view, frozen)
+    described = Described(node.state)
+    profile = settled(found, described.last(dataset.name), node.settings.gate.minimum_persons)
+    described.keep(dataset.name, figures_of(profile))
     return describe(
         profile,
         frozen,
