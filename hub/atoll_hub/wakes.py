@@ -42,6 +42,10 @@ class Wakes:
             if not listeners:
                 self._bells.pop(topic, None)
 
+    def is_awaited(self, topic: str) -> bool:
+        """Whether somebody listens to ``topic``."""
+        return topic in self._bells
+
     async def wait(self, bell: asyncio.Event, seconds: float) -> None:
         """Wait until the bell rings, ``seconds`` are over, or the hub stops."""
         if not self.closing:

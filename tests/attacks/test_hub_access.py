@@ -1,13 +1,17 @@
 """Every route of the hub says who may use it, and nobody else can."""
 
 import re
+import threading
 
+import httpx
 import pytest
 from fastapi.routing import APIRoute
 
 from atoll_hub.access import Anyone, Node, People
 from atoll_hub.app import accesses
+from atoll_hub.queries.events import query_topic
 from atoll_schemas.people import Role
+from tests.support.federation import soon
 from tests.support.hub_consortium import Consortium
 
 PATHS = {
@@ -105,6 +109,25 @@ def test_a_revoked_person_is_shut_out_at_once(hub: Consortium):
     assert olga.delete("/v1/users/ada").status_code == 204
     assert ada.get("/v1/me").status_code == 401
     assert olga.delete("/v1/users/nobody").json()["code"] == "user.unknown"
+
+
+@pytest.mark.parametrize("path", ["events", "result?wait=30"])
+def test_who_is_shut_out_while_a_request_waits_gets_nothing_more(hub: Consortium, path: str):
+    """The query is not answered yet: both requests wait for it when the person is revoked."""
+    olga, ada, north = hub.person("olga", Role.OPERATOR), hub.person("ada"), hub.node("north")
+    hub.project(ada, north)
+    query_id = ada.ask()
+    found: list[httpx.Response] = []
+    waiting = threading.Thread(target=lambda: found.append(ada.get(f"/v1/queries/{query_id}/{path}")))
+    waiting.start()
+    soon(lambda: hub.hub.wakes.is_awaited(query_topic(query_id)), "a waiting request")
+    assert olga.delete("/v1/users/ada").status_code == 204
+    assert olga.post(f"/v1/queries/{query_id}/cancel").status_code == 200
+    waiting.join(timeout=25)
+    assert len(found) == 1
+    assert "finished" not in found[0].text
+    if path != "events":
+        assert found[0].status_code == 401
 
 
 def test_an_expired_token_says_so(hub: Consortium):

@@ -1,7 +1,8 @@
 """Serve queries to people: submit, follow, read, cancel."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Request
@@ -10,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
 from atoll_hub.access import People, PersonCaller
+from atoll_hub.errors import HubError
 from atoll_hub.queries.events import query_topic
 from atoll_hub.queries.examples import SUBMISSION_EXAMPLES
 from atoll_hub.queries.service import Queries
@@ -87,13 +89,14 @@ def cancel(caller: Asker, queries: Service, query_id: QueryId) -> Response:
 
 @router.get("/v1/queries/{query_id}/result", response_model=Result)
 async def result(
+    request: Request,
     caller: AnyPerson,
     queries: Service,
     bells: Bells,
     query_id: QueryId,
     wait: Annotated[float, QueryParameter(ge=0, le=60, description="Seconds to wait for the end")] = 0,
 ) -> Response:
-    """Return the answer; with ``wait``, as soon as the query is finished."""
+    """Return the answer; with ``wait``, as soon as the query is finished, if the caller still may then."""
     await run_in_threadpool(queries.check_visible, query_id, caller)
     loop = asyncio.get_running_loop()
     end = loop.time() + wait
@@ -103,6 +106,7 @@ async def result(
             if left <= 0 or bells.closing:
                 break
             await bells.wait(bell, min(left, LOOK_AGAIN_SECONDS))
+    await run_in_threadpool(_known_again, request, queries, query_id)
     return WireResponse(await run_in_threadpool(queries.result, query_id, caller))
 
 
@@ -112,26 +116,41 @@ async def result(
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def events(
+    request: Request,
     caller: AnyPerson,
     queries: Service,
     bells: Bells,
     query_id: QueryId,
     last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1)] = 0,
 ) -> StreamingResponse:
-    """Follow a query as server-sent events; resumes after ``Last-Event-ID`` and ends after ``finished``."""
+    """Follow a query as server-sent events; resumes after ``Last-Event-ID`` and ends after ``finished``.
+
+    It also ends when the caller's token does.
+    """
     await run_in_threadpool(queries.check_visible, query_id, caller)
     return StreamingResponse(
-        _stream(queries, bells, query_id, last_event_id),
+        _stream(queries, bells, query_id, last_event_id, partial(_known_again, request, queries, query_id)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _stream(queries: Queries, bells: Wakes, query_id: str, last: int) -> AsyncIterator[str]:
+def _known_again(request: Request, queries: Queries, query_id: str) -> None:
+    """Ask anew who calls and what they may see: a token can end while its request waits."""
+    queries.check_visible(query_id, People()(request))
+
+
+async def _stream(
+    queries: Queries, bells: Wakes, query_id: str, last: int, known_again: Callable[[], None]
+) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     spoken = loop.time()
     with bells.listening(query_topic(query_id)) as bell:
         while True:
+            try:
+                await run_in_threadpool(known_again)
+            except HubError:
+                return
             finished = await run_in_threadpool(queries.finished, query_id)
             for event in await run_in_threadpool(queries.events, query_id, last):
                 last, spoken = event.sequence, loop.time()
