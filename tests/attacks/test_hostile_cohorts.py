@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from atoll_node.engine import DuckDbEngine
+from atoll_node.errors import EngineError
 from atoll_node.settings import EngineSettings
-from atoll_schemas.circe import CohortExpression, InvalidCohort
+from atoll_schemas.circe import CohortExpression, InvalidCohort, UnsupportedCohort
 from atoll_schemas.protocol import TASK_TYPE, Lease, Refusal
 from atoll_schemas.query import Query
+from atoll_schemas.tables import core_1
 from tests.support.hostile_cohorts import (
     HOSTILE,
     SQL_TEXT,
@@ -31,6 +33,7 @@ from tests.support.hub import start_hub
 from tests.support.hub_consortium import Consortium, submission
 from tests.support.lake import release_of
 from tests.support.node_records import NOW, a_desk, a_task, approve
+from tests.support.told_cohorts import every_kind
 
 each = pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
 MOST_MEGABYTES = 600
@@ -166,4 +169,53 @@ def test_texts_that_look_like_sql_are_texts(tmp_path: Path) -> None:
     for _ in range(2):
         rows = engine.cohort_rows(CohortExpression.from_json(hostile), release)
         assert [person for person, _, _ in rows] == [1]
+    engine.close()
+
+
+def _hostile_texts(value: Any) -> Any:
+    """Put a text that looks like SQL wherever the language takes a text or a code."""
+    if isinstance(value, dict):
+        return {key: SQL_TEXT if key == "Text" else _hostile_texts(item) for key, item in value.items()}
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return value if value[0] in ("somatic", "GRCh38") else [SQL_TEXT, *value]
+    return [_hostile_texts(item) for item in value] if isinstance(value, list) else value
+
+
+NOT_RUN = {
+    "CauseSourceConcept",
+    "SpecimenSourceConcept",
+    "PlaceOfServiceDistance",
+    "EffectiveDrugDose",
+    "DoseUnit",
+    "DoseUnitCS",
+}
+"""Attributes without a field in the CDM: refused by their names."""
+KINDS = {next(iter(item)): item for item in every_kind()["PrimaryCriteria"]["CriteriaList"]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sql_in_every_text_and_code_of_the_language_is_text(tmp_path: Path, kind: str) -> None:
+    tables: dict[str, Any] = {table.name: [] for table in core_1().tables}
+    tables["person"] = [{"person_id": 1, "gender_concept_id": 8532, "year_of_birth": 1970}]
+    code = {"vocabulary": SQL_TEXT, "code": SQL_TEXT}
+    named = concept_set([], SQL_TEXT, SourceCodes=[code])
+    attributes = {key: value for key, value in KINDS[kind][kind].items() if key not in NOT_RUN}
+    hostile = cohort(_hostile_texts({kind: attributes}), ConceptSets=[named])
+    engine = DuckDbEngine(EngineSettings(memory="500MB", threads=1), tmp_path / "scratch")
+    release = release_of(tables, tmp_path)
+    assert engine.cohort_rows(CohortExpression.from_json(hostile), release) == ()
+    everybody = cohort({"ObservationPeriod": {}}, ConceptSets=[])
+    assert engine.cohort_rows(CohortExpression.from_json(everybody), release) == ()
+    engine.close()
+
+
+@pytest.mark.parametrize("kind", ["DrugExposure", "Death", "VisitOccurrence", "VisitDetail"])
+def test_an_attribute_without_a_field_is_refused_never_a_fault(tmp_path: Path, kind: str) -> None:
+    engine = DuckDbEngine(EngineSettings(memory="500MB", threads=1), tmp_path / "scratch")
+    release = release_of({table.name: [] for table in core_1().tables}, tmp_path)
+    plain = concept_set([], "x", SourceCodes=[{"vocabulary": "v", "code": "c"}])
+    for key in NOT_RUN & set(KINDS[kind][kind]):
+        asked = cohort({kind: {key: KINDS[kind][kind][key]}}, ConceptSets=[plain])
+        with pytest.raises((EngineError, UnsupportedCohort), match=r"no field|does not run"):
+            engine.cohort_rows(CohortExpression.from_json(asked), release)
     engine.close()

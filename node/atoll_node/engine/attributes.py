@@ -76,13 +76,9 @@ ATTRIBUTES: Mapping[str, Asks] = MappingProxyType(
             **_CLINICAL,
             # circe-be compares the start of an exposure with the bounds of its end, and so does Atoll.
             "occurrence_end_date": Asked("start_date"),
-            **_coded(
-                drug_type="drug_type_concept_id",
-                route_concept="route_concept_id",
-                dose_unit="dose_unit_concept_id",
-            ),
+            **_coded(drug_type="drug_type_concept_id", route_concept="route_concept_id"),
             **_same("refills", "days_supply", "stop_reason", "lot_number"),
-            **_exact(quantity="quantity", effective_drug_dose="effective_drug_dose"),
+            **_exact(quantity="quantity"),
         },
         "ProcedureOccurrence": {
             **_CLINICAL,

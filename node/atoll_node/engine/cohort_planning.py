@@ -146,7 +146,7 @@ def _filters(body: Part, sets: Sets) -> Iterator[Filter]:
         if name not in known:
             raise EngineError(
                 "engine.attribute",
-                f"circe-be gives {type(body).__name__}.{name} no meaning, and neither does Atoll",
+                f"{type(body).__name__}.{name} has no field in OMOP CDM v5.4, or no meaning in circe-be",
                 "leave the attribute out",
             )
         found = _filter(known[name], value, sets, opposite=_is_opposite(body, name))

@@ -137,6 +137,8 @@ def _filter_sql(item: Filter, dates: Dates, binder: Binder) -> str:
 
 def _in_region(item: OneOf, dates: Dates, binder: Binder) -> str:
     """Whether the care site lay in one of the regions for the whole of the event."""
+    if not item.concept_ids:
+        return "FALSE"
     return (
         "EXISTS (SELECT 1 FROM care_site c JOIN location_history h ON h.entity_id = c.care_site_id "
         "JOIN location l ON l.location_id = h.location_id WHERE c.care_site_id = r.care_site_id "
