@@ -20,6 +20,7 @@ from atoll_node.permits import PermitStore, Pins, TaskStore, check_task, permitt
 from atoll_node.raw import RawAggregate
 from atoll_node.refusals import refusal
 from atoll_node.release import Release
+from atoll_node.releases import ReleaseWithdrawn
 from atoll_schemas.protocol import Lease, Refusal, Stage, Task
 from atoll_schemas.query import Query
 from atoll_schemas.results import ClearedResult
@@ -45,7 +46,7 @@ class Run(Protocol):
 class Stages:
     """The rooms on the way out, as ``bootstrap`` wires them."""
 
-    release_of: Callable[[str], Release | None]
+    release_of: Callable[[Query], Release | None]
     run: Run
     clear: Clear
 
@@ -103,6 +104,8 @@ class Answers:
             self._tasks.begin(task, fence, _accepted(task, fence))
             outcome = self._computed(task, on_stage)
             self._permit(task)
+        except ReleaseWithdrawn as error:
+            outcome = refusal(error.code, successor=error.successor)
         except NodeError as error:
             outcome = refusal(error.code)
         except Exception as error:  # noqa: BLE001 - whatever fails on the way out is a refusal
@@ -120,7 +123,7 @@ class Answers:
 
     def _computed(self, task: Task, on_stage: Callable[[Stage], None]) -> ClearedResult:
         on_stage("planning")
-        release = self._stages.release_of(task.query.dataset)
+        release = self._stages.release_of(task.query)
         if release is None:
             raise Refused("release.none", "the site has no release of the dataset")
         timer = threading.Timer(self._seconds_left(task), self._halt, (task.id, "engine.deadline"))

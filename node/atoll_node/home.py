@@ -51,6 +51,16 @@ class Home:
         return self.root / "quarantine"
 
     @property
+    def forgotten(self) -> Path:
+        """Keyed numbers of persons who were forgotten: later ingests leave them out (JSON)."""
+        return self.root / "state" / "forgotten.json"
+
+    @property
+    def proofs(self) -> Path:
+        """One JSON file per erasure: what was searched, what is gone, and nobody's name."""
+        return self.root / "proofs"
+
+    @property
     def logs(self) -> Path:
         """Rotating log files: one JSON line an event."""
         return self.root / "logs"

@@ -14,6 +14,7 @@ from atoll_node.deidentify.opt_out_adapter import read_opt_outs
 from atoll_node.deidentify.policy import Policy
 from atoll_node.deidentify.pseudonyms import Pseudonyms
 from atoll_node.deidentify.rules import described
+from atoll_node.erasure.identifiers import Forgotten
 from atoll_node.errors import LakeError
 from atoll_node.home import Home
 from atoll_node.ingest_report import (
@@ -101,7 +102,17 @@ def ingest(
         opt_outs = read_opt_outs(dataset.opt_out_file, staged.person_ids)
         with connected(scratch, places) as connection:
             loading = Loading(
-                dataset, staged, policy, pseudonyms, opt_outs, lake, clock, scratch, connection, writing
+                dataset,
+                staged,
+                policy,
+                pseudonyms,
+                opt_outs,
+                lake,
+                clock,
+                scratch,
+                connection,
+                writing,
+                Forgotten(home.forgotten).seals(),
             )
             tables = loading.run(written)
         report = IngestReport(

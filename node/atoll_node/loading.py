@@ -41,6 +41,8 @@ class Loading:
     scratch: Path
     connection: Connection
     writing: Callable[[WriteProgress], None]
+    forgotten: frozenset[int] = frozenset()
+    """Seals of persons who were forgotten."""
 
     def run(self, written: Callable[[TableReport], None]) -> tuple[TableReport, ...]:
         """Write every staged table, then empty the tables that a full export no longer has."""
@@ -51,6 +53,7 @@ class Loading:
             pseudonyms=self.pseudonyms,
             policy=self.policy,
             opt_outs=self.opt_outs.persons,
+            forgotten=self.forgotten,
             today=self.clock().date(),
         )
         rows.prepare()
@@ -77,7 +80,8 @@ class Loading:
 
     def _write(self, target: LakeTable, staged: StagedTable, rows: Deidentification, expected: int) -> bool:
         """Commit the table's rows; return False when they are what the table already holds."""
-        content = self._seal(f"{staged.table}|{rows.content(staged.table)}")
+        away = "|".join(map(str, sorted(rows.returned)))
+        content = self._seal(f"{staged.table}|{rows.content(staged.table)}|{away}")
         if self._is_full and target.has(Mark(CONTENT, content)):
             return False
         watch = partial(self._told, staged.table, expected, time.monotonic())

@@ -34,6 +34,8 @@ REFUSALS: Mapping[str, tuple[str, str | None]] = {
     "permit.method": ("the permit does not cover the method", "apply for the method"),
     "permit.period": ("the permit's period does not include now", "apply for a longer period"),
     "release.none": ("the site has no release of the dataset", _ASK_STEWARD),
+    "release.unknown": ("the site has no release of this name", "leave the release out"),
+    "release.withdrawn": ("the release was withdrawn", "ask for its successor"),
     "release.failed": ("the site's release cannot be read", _ASK_STEWARD),
     "engine.unsupported": ("the query uses a construct that this node cannot run", "simplify the cohort"),
     "engine.time": ("the query took longer than the site allows", "narrow the cohort or the variables"),
@@ -73,8 +75,11 @@ _GENERAL = {
 }
 
 
-def refusal(code: str) -> Refusal:
-    """Return the refusal of ``code``, or the general one of its stage when the code is not of the list."""
+def refusal(code: str, *, successor: str | None = None) -> Refusal:
+    """Return the refusal of ``code``, or the general one of its stage when the code is not of the list.
+
+    ``successor`` is the release that answers in the place of a withdrawn one.
+    """
     known = code if code in REFUSALS else _GENERAL.get(code.partition(".")[0], "node.failed")
     detail, next_step = REFUSALS[known]
-    return Refusal(code=known, detail=detail, next_step=next_step)
+    return Refusal(code=known, detail=detail, next_step=next_step, successor=successor)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from atoll_schemas.contract import Contract
 from atoll_schemas.permits import PermitRequest
-from atoll_schemas.query import Method, Name, ProjectId, Query, SiteName
+from atoll_schemas.query import Method, Name, ProjectId, Query, ReleaseName, SiteName
 from atoll_schemas.results import ClearedResult
 
 PROTOCOL = "1"
@@ -117,6 +117,8 @@ class Refusal(Contract):
     code: str
     detail: str
     next_step: str | None = None
+    successor: ReleaseName | None = None
+    """The release to ask in the place of one that was withdrawn."""
 
 
 class Answer(Contract):

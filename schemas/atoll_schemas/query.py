@@ -20,6 +20,7 @@ TOTAL = "*"
 """Stands in a table for the sum over a dimension."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+ReleaseName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}-[0-9]{4,9}$")]
 ProjectId = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{0,15}-[0-9]{1,9}$")]
 SiteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Label = Annotated[str, Field(min_length=1, max_length=120)]
@@ -227,6 +228,8 @@ class Query(Contract):
     cohort: CohortExpression
     analysis: Analysis
     tighten: Tighten | None = None
+    release: ReleaseName | None = None
+    """One release of the dataset; absent means each site's newest."""
 
 
 class Submission(Contract):

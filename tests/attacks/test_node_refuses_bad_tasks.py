@@ -198,3 +198,18 @@ def test_a_task_that_a_kill_cut_short_runs_again_under_the_next_fence(desk):
     assert isinstance(again.ask(a_lease(a_task(), desk.hub, fence=2)), ClearedResult)
     assert desk.engine.runs == ["colon-0001", "colon-0001"]
     assert again.actions() == ["permit.approved", "task.accepted", "task.accepted", "task.answered"]
+
+
+def test_a_withdrawn_release_is_refused_and_its_successor_named(desk):
+    query = a_query().model_copy(update={"release": "colon-0000"})
+
+    outcome = desk.ask(a_lease(a_task(query=query), desk.hub))
+
+    assert isinstance(outcome, Refusal)
+    assert (outcome.code, outcome.successor) == ("release.withdrawn", "colon-0001")
+    assert desk.engine.runs == []
+
+
+def test_a_query_without_a_release_has_the_digest_that_it_always_had():
+    assert "release" not in a_query().wire()
+    assert a_query().digest() != a_query().model_copy(update={"release": "colon-0001"}).digest()

@@ -117,6 +117,23 @@ PATTERNS: dict[str, tuple[list[str], list[str], str]] = {
         "Me.projects[] ProjectView.id PermitRequest.project Permit.project Task.project QuerySummary.project "
         "Query.project Result.project",
     ),
+    "release": (
+        ["colon-0001", "a-0000", "a_1-123456789", "a" * 63 + "-0001"],
+        [
+            "",
+            "colon",
+            "colon-1",
+            "Colon-0001",
+            "colon-0001\n",
+            "../colon-0001",
+            "colon-0001.json",
+            "-0001",
+            "a" * 64 + "-0001",
+            "colon-1234567890",
+            "colon-٠٠٠١",
+        ],
+        "Query.release Refusal.successor",
+    ),
     "person": (
         ["a", "Ada", "ada@north.example", "ada.l-1_x", "0", "a" * 80],
         ["", "@ada", ".ada", "-ada", "ada l", "ada\n", "ada/..", "a" * 81, "ädä", "ada\u202e", "<ada>"],

@@ -69,7 +69,7 @@ def running(node: Node, engine: Counting | None = None) -> Iterator[Running]:
     from atoll_node.answer import Stages
 
     counting = engine or Counting()
-    stages = Stages(release_of=a_release, run=counting, clear=count_cleared)
+    stages = Stages(release_of=lambda query: a_release(query.dataset), run=counting, clear=count_cleared)
     agent = open_agent(node, stages)
     failed: list[HubError] = []
 

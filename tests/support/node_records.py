@@ -18,6 +18,7 @@ from atoll_node.keys import NodeKey
 from atoll_node.permits import Pins
 from atoll_node.raw import RawAggregate, RawCount, RawStep
 from atoll_node.release import Release
+from atoll_node.releases import ReleaseWithdrawn, Withdrawal
 from atoll_schemas.cells import Counted
 from atoll_schemas.circe import CohortExpression
 from atoll_schemas.permits import Permit, PermitRequest, Scope
@@ -220,12 +221,21 @@ def a_desk(folder: Path, hub: NodeKey | None = None) -> Desk:
     return reopened(Desk(node, hub or a_hub_key(), Counting(), None, clock))  # type: ignore[arg-type]
 
 
+def _release_asked(query: Query) -> Release | None:
+    """The site has one release of one dataset; the one before it is withdrawn."""
+    if query.release == "colon-0000":
+        raise ReleaseWithdrawn(
+            Withdrawal(release="colon-0000", reason="erasure", successor="colon-0001", at=NOW)
+        )
+    return a_release(query.dataset) if query.dataset == "colon" else None
+
+
 def reopened(desk: Desk) -> Desk:
     """Open the same home again, as a new process would."""
     node = open_node(desk.node.home, desk.node.world)
     pins = Pins(SITE, HUB_ID, (desk.hub.public_jwk(),))
     stages = Stages(
-        release_of=lambda dataset: a_release(dataset) if dataset == "colon" else None,
+        release_of=_release_asked,
         run=desk.engine,
         clear=count_cleared,
     )

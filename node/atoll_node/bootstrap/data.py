@@ -27,6 +27,7 @@ from atoll_node.settings import DatasetSettings
 from atoll_node.sources import SourceProgress, stage
 from atoll_node.staging import Quarantined, SourceWarning, Staged
 from atoll_schemas.catalog import CatalogEntry, CatalogPush
+from atoll_schemas.query import Query
 
 
 def open_stages(node: Node) -> Stages:
@@ -35,7 +36,7 @@ def open_stages(node: Node) -> Stages:
     ledger = Ledger(LedgerStore(node.home.state))
     site, settings = node.settings.site, node.settings.gate
     return Stages(
-        release_of=_Newest(Releases(node.home)),
+        release_of=_Asked(Releases(node.home)),
         run=partial(engine.run, clock=time.perf_counter),
         clear=lambda raw, query, release: clear(
             raw, query=query, release=release, site=site, settings=settings, ledger=ledger
@@ -43,21 +44,23 @@ def open_stages(node: Node) -> Stages:
     )
 
 
-class _Newest:
-    """The newest release of a dataset, read and checked once."""
+class _Asked:
+    """The release that a query names, or the newest of its dataset; read and checked once."""
 
     def __init__(self, releases: Releases) -> None:
         self._releases = releases
         self._read: dict[str, Release] = {}
 
-    def __call__(self, dataset: str) -> Release | None:
-        names = self._releases.answering(dataset)
-        if not names:
+    def __call__(self, query: Query) -> Release | None:
+        answering = self._releases.answering(query.dataset)
+        name = query.release or (answering[-1] if answering else None)
+        if name is None:
             return None
-        kept = self._read.get(dataset)
-        if kept is None or kept.name != names[-1]:
-            kept = self._read[dataset] = self._releases.load(names[-1])
-        return kept
+        if name not in answering:
+            return self._releases.load(name)
+        if name not in self._read:
+            self._read[name] = self._releases.load(name)
+        return self._read[name]
 
 
 @dataclass(frozen=True)

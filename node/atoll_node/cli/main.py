@@ -44,6 +44,7 @@ _ROOMS = {
     "cohort": "cohort",
     "store": "store",
     "lake": "lake",
+    "forget": "forget",
 }
 """Which module declares a command. Only that one loads, so that a steward does not wait for the engine."""
 

@@ -68,6 +68,7 @@ class Deidentification:
         pseudonyms: Pseudonyms,
         policy: Policy,
         opt_outs: frozenset[int],
+        forgotten: frozenset[int] = frozenset(),
         today: date,
     ) -> None:
         self._connection = connection
@@ -75,6 +76,9 @@ class Deidentification:
         self._pseudonyms = pseudonyms
         self._policy = policy
         self._opt_outs = opt_outs
+        self._forgotten = forgotten
+        self.returned: frozenset[int] = frozenset()
+        """Forgotten persons of the batch, who stay out as if they had opted out."""
         self._today = today
 
     def prepare(self) -> None:
@@ -137,17 +141,12 @@ class Deidentification:
         return f"duckdb {duckdb.__version__}|" + "|".join(str(value) for value in rows[0])
 
     def _make_persons(self) -> None:
-        self._connection.execute("CREATE OR REPLACE TEMP TABLE atoll_opt_outs (source BIGINT)")
-        if self._opt_outs:
-            listed = pa.table({"source": pa.array(sorted(self._opt_outs), pa.int64())})
-            self._register("atoll_opt_out_list", listed)
-            self._run("INSERT INTO atoll_opt_outs SELECT source FROM atoll_opt_out_list")
-            self._connection.unregister("atoll_opt_out_list")
         found = " UNION ALL ".join(self._last_dates()) or "SELECT NULL::BIGINT AS source, NULL::DATE AS last"
         self._run(
             f"CREATE OR REPLACE TEMP TABLE atoll_last_dates AS SELECT source, max(last) AS last_date"
             f" FROM ({found}) WHERE source IS NOT NULL GROUP BY source ORDER BY source"
         )
+        self._leave_out()
         self._make_keyed_persons()
         self._run(
             f"CREATE OR REPLACE TEMP TABLE {PERSONS} AS"
@@ -156,6 +155,26 @@ class Deidentification:
         )
         if self._number(f"SELECT count(*) - count(DISTINCT pseudonym) FROM {PERSONS}"):
             raise _collision()
+
+    def _leave_out(self) -> None:
+        """Fill ``atoll_opt_outs`` with the persons who opted out and with those who were forgotten."""
+        if self._forgotten:
+            self.returned = frozenset(self._found_again())
+            self._opt_outs |= self.returned
+        self._run("CREATE OR REPLACE TEMP TABLE atoll_opt_outs (source BIGINT)")
+        if self._opt_outs:
+            listed = pa.table({"source": pa.array(sorted(self._opt_outs), pa.int64())})
+            self._register("atoll_opt_out_list", listed)
+            self._run("INSERT INTO atoll_opt_outs SELECT source FROM atoll_opt_out_list")
+            self._connection.unregister("atoll_opt_out_list")
+
+    def _found_again(self) -> Iterable[int]:
+        persons = self._column("SELECT source FROM atoll_last_dates")
+        wanted = np.array(sorted(self._forgotten), np.int64)
+        for start in range(0, len(persons), BLOCKS_AT_ONCE):
+            part = persons[start : start + BLOCKS_AT_ONCE]
+            seals = self._pseudonyms.seals("forgotten", part.tolist())
+            yield from part[np.isin(seals, wanted)].tolist()
 
     def _make_keyed_persons(self) -> None:
         """Fill ``atoll_persons_keyed`` with the pseudonym and the date shift of each person."""

@@ -97,6 +97,11 @@ class Pseudonyms:
         drawn = int.from_bytes(self._digests("date_shift", (person,))[:8], "big") % (2 * days)
         return drawn - days if drawn < days else drawn - days + 1
 
+    def seals(self, purpose: str, numbers: Sequence[int]) -> NDArray[np.int64]:
+        """Return a keyed 63-bit number of each number, of a purpose that no pseudonym has."""
+        words = np.frombuffer(self._digests(f"seal|{purpose}", numbers), dtype=">u8")[::_WORDS]
+        return (words.astype(np.uint64) & _POSITIVE).astype(np.int64)
+
     def seal(self, purpose: str, content: str) -> int:
         """Return a keyed 63-bit number that recognises ``content`` and tells nothing of it."""
         digest = self._digest(f"{purpose}|{content}".encode())

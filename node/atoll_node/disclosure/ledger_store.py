@@ -3,7 +3,7 @@
 import sqlite3
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,30 @@ class LedgerStore:
         except sqlite3.IntegrityError:
             return False
         return True
+
+    def forget(self, persons: Iterable[int], stand_in: Callable[[], int]) -> int:
+        """Put a drawn number in the place of each person; return how many cohorts held one.
+
+        The cohort keeps its size: a later one without the person still differs from it by one person.
+        """
+        wanted = np.array(sorted(persons), np.int64)
+        changed = 0
+        with self._turn, self._connection:
+            rows = [row for (row,) in self._connection.execute("select rowid from ledger_cohort")]
+            for row in rows:
+                query = "select first, width, steps from ledger_cohort where rowid = ?"
+                members = _unpacked(*self._connection.execute(query, (row,)).fetchone())
+                found = np.isin(members, wanted)
+                if not found.any():
+                    continue
+                drawn = [stand_in() for _ in range(int(found.sum()))]
+                kept = np.sort(np.concatenate([members[~found], np.array(drawn, np.int64)]))
+                self._connection.execute(
+                    "update ledger_cohort set first = ?, width = ?, steps = ? where rowid = ?",
+                    (*_packed(kept), row),
+                )
+                changed += 1
+        return changed
 
 
 def _bytes_of(figure: Figure) -> bytes:

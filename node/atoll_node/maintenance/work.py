@@ -68,7 +68,7 @@ def state_of(dataset: str, *, node: NodeSettings, home: Home, clock: Clock) -> D
     withdrawn = (releases.withdrawal(name) for name in releases.names(dataset))
     return DatasetState(
         dataset=dataset,
-        tables=tuple(_state(table, lake, answering) for table in lake.tables()),
+        tables=tuple(table_state(table, lake, answering) for table in lake.tables()),
         releases=answering,
         withdrawn=tuple(found for found in withdrawn if found is not None),
         to_retire=_to_retire(answering, node, clock),
@@ -107,7 +107,7 @@ def _retire(releases: Releases, dataset: str, node: NodeSettings, clock: Clock) 
     return tuple(release.name for release in spare)
 
 
-def _state(table: LakeTable, lake: Lake, releases: tuple[Release, ...]) -> TableState:
+def table_state(table: LakeTable, lake: Lake, releases: tuple[Release, ...]) -> TableState:
     pinned = table.pinned()
     stored = lake.stored(table)
     return TableState(
@@ -130,12 +130,12 @@ def _state(table: LakeTable, lake: Lake, releases: tuple[Release, ...]) -> Table
 def _maintained(
     table: LakeTable, lake: Lake, releases: tuple[Release, ...], connection: Connection, clock: Clock
 ) -> TableMaintenance:
-    before = _state(table, lake, releases)
+    before = table_state(table, lake, releases)
     work: list[Work] = []
     if should_cluster(before):
         work.append(Work.CLUSTER)
         _cluster(table, lake, releases, connection, clock)
-    after = _state(table, lake, releases)
+    after = table_state(table, lake, releases)
     if should_checkpoint(after):
         table.checkpoint()
         work.append(Work.CHECKPOINT)
@@ -156,7 +156,7 @@ def _cluster(
     table: LakeTable, lake: Lake, releases: tuple[Release, ...], connection: Connection, clock: Clock
 ) -> None:
     """Rewrite part after part, each in a commit of its own, until the table is sorted."""
-    state = _state(table, lake, releases)
+    state = table_state(table, lake, releases)
     while should_cluster(state):
         chosen = to_rewrite(state)
         paths = [f"{table.uri}/{file.path}" for file in chosen]
@@ -169,4 +169,4 @@ def _cluster(
             written_at=int(clock().timestamp() * 1000),
             same_rows=True,
         )
-        state = _state(table, lake, releases)
+        state = table_state(table, lake, releases)

@@ -1,5 +1,6 @@
 """Turn the checked parts of a mapping into SQL values and checks over a table of texts."""
 
+import hashlib
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, replace
 
@@ -72,6 +73,11 @@ def _units(table: Table, sources: MappingType[str, FieldSource | str]) -> dict[s
 def stable_number(text: str) -> str:
     """Return a BIGINT in SQL that is always the same for the same text: 60 bits of its SHA-256."""
     return f"CAST('0x' || substr(sha256({text}), 1, 15) AS BIGINT)"
+
+
+def person_number(source_id: str) -> int:
+    """Return the number by which a flat source's person stands in the staged records."""
+    return int(hashlib.sha256(f"person|{source_id}".encode()).hexdigest()[:15], 16)
 
 
 def _conditions(record: RecordSpec, columns: "_Columns") -> tuple[list[str], list[Check]]:

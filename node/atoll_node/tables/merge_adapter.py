@@ -19,6 +19,16 @@ BYTES_PER_FILE = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
+class Leaving:
+    """Rows of a table that go: those for which the condition holds of an old row ``o``."""
+
+    spec: Table
+    condition: str
+    new: Sequence[str] = ()
+    """Files of rows that come in their place."""
+
+
+@dataclass(frozen=True)
 class Replacement:
     """New rows of a table, and which old rows they replace: those of their keys, and of their persons."""
 
@@ -38,38 +48,51 @@ class Replacement:
             goes.append(f"o.{_name(spec.person_field)} IN ({self.persons})")
         if self.owners is not None and spec.link is not None:
             field = _name(spec.link.field)
-            goes.append(f"o.{field} NOT IN (SELECT {field} FROM {_files(self.owners)})")
+            goes.append(f"o.{field} NOT IN (SELECT {field} FROM {source(self.owners)})")
         return " OR ".join(f"coalesce({one}, false)" for one in goes) or "false"
 
     @property
     def _same_key(self) -> str:
         if len(self.spec.key) == 1:
             key = _name(self.spec.key[0])
-            return f"o.{key} IN (SELECT {key} FROM {_files(self.new)})"
+            return f"o.{key} IN (SELECT {key} FROM {source(self.new)})"
         same = " AND ".join(f"n.{_name(name)} IS NOT DISTINCT FROM o.{_name(name)}" for name in self.spec.key)
-        return f"EXISTS (SELECT 1 FROM {_files(self.new)} AS n WHERE {same})"
+        return f"EXISTS (SELECT 1 FROM {source(self.new)} AS n WHERE {same})"
 
 
 def touched(
-    connection: duckdb.DuckDBPyConnection, replacement: Replacement, old: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, replacement: Replacement | Leaving, old: Sequence[str]
 ) -> frozenset[str]:
     """Return which of the table's files hold a row that goes."""
     if not old:
         return frozenset()
     query = (
-        f"SELECT DISTINCT o.filename FROM {_files(old, 'filename = true')} AS o WHERE {replacement.condition}"
+        f"SELECT DISTINCT o.filename FROM {source(old, 'filename = true')} AS o WHERE {replacement.condition}"
     )
-    return frozenset(str(row[0]) for row in _run(connection, query))
+    return frozenset(str(row[0]) for row in run(connection, query))
 
 
-def replacing(connection: duckdb.DuckDBPyConnection, replacement: Replacement, old: Iterable[str]) -> Rows:
+def replacing(
+    connection: duckdb.DuckDBPyConnection, replacement: Replacement | Leaving, old: Iterable[str]
+) -> Rows:
     """Return a writer of the new rows and of those rows of the ``old`` files that stay."""
     names = ", ".join(_name(field.name) for field in replacement.spec.fields)
-    rows = f"SELECT {names} FROM {_files(replacement.new)}"
+    parts = [f"SELECT {names} FROM {source(replacement.new)}"] if replacement.new else []
     found = sorted(old)
     if found:
-        rows += f" UNION ALL SELECT {names} FROM {_files(found)} AS o WHERE NOT ({replacement.condition})"
+        parts.append(f"SELECT {names} FROM {source(found)} AS o WHERE NOT ({replacement.condition})")
+    if not parts:
+        return empty(connection, replacement.spec)
+    rows = " UNION ALL ".join(parts)
     return lambda folder, stem: _written(connection, rows, folder, stem)
+
+
+def count(connection: duckdb.DuckDBPyConnection, leaving: Leaving, old: Sequence[str]) -> int:
+    """Return how many rows of the files would go."""
+    if not old:
+        return 0
+    found = run(connection, f"SELECT count(*) FROM {source(old)} AS o WHERE {leaving.condition}")
+    return int(str(found[0][0]))
 
 
 def clustered(connection: duckdb.DuckDBPyConnection, spec: Table, old: Sequence[str]) -> Rows:
@@ -78,7 +101,7 @@ def clustered(connection: duckdb.DuckDBPyConnection, spec: Table, old: Sequence[
     by = (spec.person_field,) if spec.person_field is not None else spec.key
     order = f" ORDER BY {', '.join(map(_name, by))}" if by else ""
     return lambda folder, stem: _written(
-        connection, f"SELECT {names} FROM {_files(old)}{order}", folder, stem
+        connection, f"SELECT {names} FROM {source(old)}{order}", folder, stem
     )
 
 
@@ -94,7 +117,7 @@ def _written(
     connection: duckdb.DuckDBPyConnection, rows: str, folder: Path, stem: str
 ) -> tuple[LocalFile, ...]:
     folder.mkdir(parents=True, exist_ok=True)
-    made = _run(
+    made = run(
         connection,
         f"COPY ({rows}) TO {_text(str(folder))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
         f" ROW_GROUP_SIZE {ROWS_PER_GROUP}, FILE_SIZE_BYTES {BYTES_PER_FILE},"
@@ -104,7 +127,8 @@ def _written(
     return tuple(sorted(files, key=lambda file: file.path))
 
 
-def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> list[tuple[object, ...]]:
+def run(connection: duckdb.DuckDBPyConnection, statement: str) -> list[tuple[object, ...]]:
+    """Run one statement; a failure tells its kind and no value."""
     try:
         rows: list[tuple[object, ...]] = connection.execute(statement).fetchall()
     except duckdb.Error as error:
@@ -117,7 +141,8 @@ def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> list[tuple[ob
     return rows
 
 
-def _files(files: Iterable[str], *options: str) -> str:
+def source(files: Iterable[str], *options: str) -> str:
+    """Return the relation that reads a table's files."""
     listed = "[" + ", ".join(_text(file) for file in files) + "]"
     return f"read_parquet({', '.join((listed, *options))})"
 
