@@ -180,12 +180,14 @@ class TestUnsafeStores:
         assert refused.value.code == code
         assert refused.value.exit_code == ExitCode.REFUSED
 
-    def test_neither_ingest_nor_up_uses_it_and_no_table_is_written(self, front, tmp_path, capsys, kind):
+    def test_no_command_that_would_commit_uses_it_and_no_table_is_written(
+        self, front, tmp_path, capsys, kind
+    ):
         front.spoiler, code = UNSAFE[kind]
         node = opened(front.as_server(), tmp_path, datasets=export(tmp_path))
 
-        for command in ("ingest", "up"):
-            assert app([command, "--home", str(node.home.root)]) == ExitCode.REFUSED
+        for command in (["ingest"], ["up"], ["lake", "maintain"]):
+            assert app([*command, "--home", str(node.home.root)]) == ExitCode.REFUSED
             said = capsys.readouterr().err
             assert f"{code}: the store is refused: " in said
             assert "Next: " in said

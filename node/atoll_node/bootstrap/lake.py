@@ -4,6 +4,7 @@ import logging
 
 from atoll_node.audit import Decision
 from atoll_node.bootstrap import Node
+from atoll_node.bootstrap.store import require_safe_store
 from atoll_node.errors import NodeError
 from atoll_node.maintenance.work import DatasetState, Maintenance, maintain, state_of
 from atoll_node.settings import DatasetSettings
@@ -17,7 +18,11 @@ def lake_state(node: Node, dataset: DatasetSettings) -> DatasetState:
 
 
 def maintain_dataset(node: Node, dataset: DatasetSettings) -> Maintenance:
-    """Do what the dataset's tables need, and put it on record when something was done."""
+    """Do what the dataset's tables need, and put it on record when something was done.
+
+    Refuses a store that loses commits, as an ingest does.
+    """
+    require_safe_store(node)
     done = maintain(dataset.name, node=node.settings, home=node.home, clock=node.world.clock)
     worked = [table.table for table in done.tables if table.work]
     if worked or done.retired:
