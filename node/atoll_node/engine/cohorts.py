@@ -138,7 +138,7 @@ def _rows(cohort: Cohort, binder: Binder) -> str:
     ends = []
     joins = []
     if isinstance(cohort.end, FixedEnd):
-        ends.append(f"least(i.{cohort.end.anchor} + {binder.bind(cohort.end.days)}::INTEGER, i.op_end)")
+        ends.append(_fixed_end(cohort.end, binder))
     else:
         ends.append("i.op_end")
     if isinstance(cohort.end, DrugEraEnd):
@@ -152,6 +152,14 @@ def _rows(cohort: Cohort, binder: Binder) -> str:
         f"SELECT * FROM (SELECT i.person_id, i.start_date, least({valid}) AS end_date "
         f"FROM included i {' '.join(joins)}) WHERE end_date IS NOT NULL"
     )
+
+
+def _fixed_end(end: FixedEnd, binder: Binder) -> str:
+    """The end that is days away; an event without an end has none (``least`` would leave NULL out)."""
+    last = f"least(i.{end.anchor} + {binder.bind(end.days)}::INTEGER, i.op_end)"
+    if end.anchor == "start_date":
+        return last
+    return f"CASE WHEN i.{end.anchor} IS NOT NULL THEN {last} END"
 
 
 def _censor_ends(censoring: tuple[Events, ...], binder: Binder) -> str:
