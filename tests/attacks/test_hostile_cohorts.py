@@ -16,7 +16,7 @@ import pytest
 from atoll_node.engine import DuckDbEngine
 from atoll_node.errors import EngineError
 from atoll_node.settings import EngineSettings
-from atoll_schemas.circe import CohortExpression, InvalidCohort, UnsupportedCohort
+from atoll_schemas.circe import CohortExpression, InvalidCohort
 from atoll_schemas.protocol import TASK_TYPE, Lease, Refusal
 from atoll_schemas.query import Query
 from atoll_schemas.tables import core_1
@@ -216,6 +216,21 @@ def test_an_attribute_without_a_field_is_refused_never_a_fault(tmp_path: Path, k
     plain = concept_set([], "x", SourceCodes=[{"vocabulary": "v", "code": "c"}])
     for key in NOT_RUN & set(KINDS[kind][kind]):
         asked = cohort({kind: {key: KINDS[kind][kind][key]}}, ConceptSets=[plain])
-        with pytest.raises((EngineError, UnsupportedCohort), match=r"no field|does not run"):
+        with pytest.raises(EngineError, match="no field") as caught:
             engine.cohort_rows(CohortExpression.from_json(asked), release)
+        assert caught.value.code == "engine.unsupported"
+        assert f"$.PrimaryCriteria.CriteriaList[0].{kind}.{key}:" in str(caught.value)
+    engine.close()
+
+
+def test_a_count_by_what_events_do_not_have_is_refused_by_its_path(tmp_path: Path) -> None:
+    engine = DuckDbEngine(EngineSettings(memory="500MB", threads=1), tmp_path / "scratch")
+    release = release_of({table.name: [] for table in core_1().tables}, tmp_path)
+    occurrence = {"Type": 2, "Count": 1, "IsDistinct": True, "CountColumn": "REFILLS"}
+    counted = {"Criteria": {"Death": {}}, "Occurrence": occurrence}
+    asked = cohort({"Death": {}}, AdditionalCriteria={"Type": "ALL", "CriteriaList": [counted]})
+    with pytest.raises(EngineError, match="REFILLS") as caught:
+        engine.cohort_rows(CohortExpression.from_json(asked), release)
+    assert caught.value.code == "engine.unsupported"
+    assert "$.AdditionalCriteria.CriteriaList[0].Occurrence.CountColumn: " in str(caught.value)
     engine.close()

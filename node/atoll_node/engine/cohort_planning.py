@@ -48,6 +48,7 @@ from atoll_schemas.circe.parts import (
     ResultLimit,
     TextFilter,
 )
+from atoll_schemas.circe.writing import path_of
 from atoll_schemas.tables import UnknownTable, core_1
 
 Sets = Mapping[int, CodeMatch]
@@ -66,8 +67,26 @@ _SAID_ELSEWHERE = frozenset(
 )
 
 
+class _NotRun(Exception):
+    """A field of a part that no engine can run; its path is worked out where the whole is at hand."""
+
+    def __init__(self, part: Part, field: str, why: str) -> None:
+        super().__init__(why)
+        self.part = part
+        self.field = field
+        self.why = why
+
+
 def plan_cohort(expression: CohortExpression, vocabulary: Vocabulary) -> Cohort:
-    """Return the plan of a cohort expression. Raises ``EngineError`` for what no engine can run."""
+    """Return the plan of a cohort expression. Raises ``EngineError`` for what none can run."""
+    try:
+        return _planned(expression, vocabulary)
+    except _NotRun as found:
+        path = path_of(expression, found.part, found.field)
+        raise EngineError("engine.unsupported", f"{path}: {found.why}", "leave it out") from None
+
+
+def _planned(expression: CohortExpression, vocabulary: Vocabulary) -> Cohort:
     used = used_codesets(expression)
     sets = resolve_sets((item for item in expression.concept_sets if item.id in used), vocabulary)
     primary = expression.primary_criteria
@@ -144,11 +163,7 @@ def _filters(body: Part, sets: Sets) -> Iterator[Filter]:
         if value is None or value == () or name in _SAID_ELSEWHERE or name.endswith("_exclude"):
             continue
         if name not in known:
-            raise EngineError(
-                "engine.attribute",
-                f"{type(body).__name__}.{name} has no field in OMOP CDM v5.4, or no meaning in circe-be",
-                "leave the attribute out",
-            )
+            raise _NotRun(body, name, "it has no field in OMOP CDM v5.4, or no meaning in circe-be")
         found = _filter(known[name], value, sets, opposite=_is_opposite(body, name))
         if found is not None:
             yield found
@@ -257,10 +272,8 @@ def _distinct(occurrence: Occurrence, events: Events) -> str | None:
     if counted == "source_concept_id":
         known = source.source_concept is not None
     if not known and not _has(source.table, counted):
-        raise EngineError(
-            "engine.count_column",
-            f"events of {source.table} have no {occurrence.count_column} to count",
-            "count by another column",
+        raise _NotRun(
+            occurrence, "count_column", f"events of {source.table} have no {occurrence.count_column} to count"
         )
     return counted
 

@@ -91,5 +91,5 @@ def counted(cdm: Cdm, body: Any, column: str, event: Event) -> object:
     if column == "DOMAIN_SOURCE_CONCEPT" and source is not None:
         return integer(event.row, source)
     if column not in COLUMNS[kind]:
-        raise EngineError("engine.count_column", f"{kind} has no {column} to count", "count another column")
+        raise EngineError("engine.unsupported", f"{kind} has no {column} to count", "count another column")
     return COLUMNS[kind][column](cdm, event)

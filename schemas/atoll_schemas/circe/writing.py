@@ -45,6 +45,12 @@ def _value(value: Any, write: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def path_of(root: BaseModel, part: BaseModel, field: str) -> str:
+    """Return the JSON path of a field of a part that lies within ``root``."""
+    place = next((place for place, item in placed(root) if item is part), "$")
+    return f"{place}.{next(form.key for form in form_of(type(part)).fields if form.name == field)}"
+
+
 def placed(part: BaseModel, place: str = "$") -> Iterator[tuple[str, BaseModel]]:
     """Yield the part and every part within it with its JSON path, in the order of the fields."""
     yield place, part
