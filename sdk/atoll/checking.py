@@ -9,7 +9,7 @@ from atoll_schemas.cells import Withheld
 from atoll_schemas.circe import CohortExpression
 from atoll_schemas.circe.needs import Needs, needs_of
 
-Code = Literal["table", "vocabulary", "version"]
+Code = Literal["attribute", "table", "vocabulary", "version"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _checked(needs: Needs, entry: CatalogEntry, views: Mapping[str, SiteView]) -
         dataset=entry.dataset,
         release=entry.release,
         vocabulary_version=entry.vocabulary_version,
-        obstacles=(*_version(view), *_tables(needs, entry), *_vocabulary(needs, entry)),
+        obstacles=(*_version(view), *_attributes(needs), *_tables(needs, entry), *_vocabulary(needs, entry)),
         notes=(*_sparse(needs, entry), *_absent(view)),
     )
 
@@ -69,6 +69,11 @@ def _version(view: SiteView | None) -> Iterable[Obstacle]:
             f"its node ({view.software or 'unknown'}) speaks protocol {view.protocol or 'unknown'}",
             "the site installs a newer atoll-node",
         )
+
+
+def _attributes(needs: Needs) -> Iterable[Obstacle]:
+    for path in needs.without_field:
+        yield Obstacle("attribute", f"OMOP CDM v5.4 has no field for {path}", "leave it out")
 
 
 def _tables(needs: Needs, entry: CatalogEntry) -> Iterable[Obstacle]:

@@ -84,6 +84,13 @@ def test_mapped_concepts_need_relationships_and_unused_sets_need_nothing() -> No
     assert checked(cohort({"Death": {}}, includeMapped=True), entry("death")).runs
 
 
+def test_an_attribute_without_a_field_is_told_by_its_path() -> None:
+    dosed = {"DrugExposure": {"EffectiveDrugDose": {"Value": 3, "Op": "gt"}, "DoseUnit": []}}
+    (obstacle,) = checked(cohort(dosed), entry("drug_exposure")).obstacles
+    assert obstacle.code == "attribute"
+    assert "$.PrimaryCriteria.CriteriaList[0].DrugExposure.EffectiveDrugDose" in obstacle.reason
+
+
 def test_another_protocol_is_a_version_and_offline_is_a_note() -> None:
     (obstacle,) = checked(cohort(FLU), entry("condition_occurrence"), "incompatible").obstacles
     assert (obstacle.code, "atoll-node/0.0.9" in obstacle.reason) == ("version", True)

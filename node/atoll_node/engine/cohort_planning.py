@@ -59,7 +59,6 @@ _SOURCE_SETS = (
     "condition_source_concept", "drug_source_concept", "procedure_source_concept", "device_source_concept",
     "measurement_source_concept", "observation_source_concept", "visit_source_concept",
     "visit_detail_source_concept", "death_source_concept", "variant_source_concept",
-    "specimen_source_concept",
 )  # fmt: skip
 """Attributes that name a concept set for the source concept of a record."""
 _SAID_ELSEWHERE = frozenset(

@@ -1,5 +1,6 @@
 """Say what a cohort needs of a site: tables, and a vocabulary to expand its concept sets with."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -8,6 +9,8 @@ from atoll_schemas.circe.concepts import ConceptSet
 from atoll_schemas.circe.criteria import Criteria
 from atoll_schemas.circe.endings import CustomEra
 from atoll_schemas.circe.expression import CohortExpression, parts_of, used_codesets
+from atoll_schemas.circe.spelling import form_of
+from atoll_schemas.circe.writing import placed
 
 ALWAYS = frozenset({"person", "observation_period"})
 _TABLES = {
@@ -28,6 +31,19 @@ _ATTRIBUTES = {
 }
 """Attributes that look into a further table."""
 
+WITHOUT_FIELD = frozenset(
+    {
+        ("DrugExposure", "effective_drug_dose"),
+        ("DrugExposure", "dose_unit"),
+        ("DrugExposure", "dose_unit_cs"),
+        ("VisitOccurrence", "place_of_service_distance"),
+        ("VisitDetail", "place_of_service_distance"),
+        ("Death", "cause_source_concept"),
+        ("Specimen", "specimen_source_concept"),
+    }
+)
+"""Attributes that Circe knows and OMOP CDM v5.4 has no field for: every node refuses them."""
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -38,6 +54,8 @@ class Needs:
     """The names of the concept sets that are expanded to descendants."""
     mapped: tuple[str, ...] = ()
     """The names of the concept sets that take mapped concepts in."""
+    without_field: tuple[str, ...] = ()
+    """The JSON paths of attributes that no site can answer."""
 
 
 def needs_of(expression: CohortExpression) -> Needs:
@@ -55,7 +73,18 @@ def needs_of(expression: CohortExpression) -> Needs:
         frozenset(tables),
         tuple(_name(item) for item in sets if _asks(item, "include_descendants")),
         tuple(_name(item) for item in sets if _asks(item, "include_mapped")),
+        tuple(_without_field(expression)),
     )
+
+
+def _without_field(expression: CohortExpression) -> Iterator[str]:
+    for place, part in placed(expression):
+        for field in form_of(type(part)).fields:
+            if (type(part).__name__, field.name) in WITHOUT_FIELD and getattr(part, field.name) not in (
+                None,
+                (),
+            ):
+                yield f"{place}.{field.key}"
 
 
 def _further(body: BaseModel) -> set[str]:
