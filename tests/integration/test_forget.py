@@ -276,7 +276,7 @@ def test_the_ledger_counts_a_stranger_in_the_person_s_place(node):
 
     proof = forget(node, GONE)
 
-    members = set(next(iter(ledger.recall("P-1", "lab"))).members.tolist())
+    members = set(next(iter(ledger.recall("P-1"))).members.tolist())
     ledger.close()
     assert proof["ledger_cohorts_changed"] == 1
     assert len(members) == 3
