@@ -97,6 +97,12 @@ class AuditLog:
             if durable:
                 self._write_head(head)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no other process add an entry meanwhile, so that chain and head can be copied together."""
+        with _locked(self._lock_file):
+            yield
+
     def record(self, decision: Decision) -> None:
         """Write a decision that changes no other table."""
         with self.recorded(decision):

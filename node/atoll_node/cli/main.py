@@ -45,6 +45,8 @@ _ROOMS = {
     "store": "store",
     "lake": "lake",
     "forget": "forget",
+    "backup": "backup",
+    "restore": "backup",
 }
 """Which module declares a command. Only that one loads, so that a steward does not wait for the engine."""
 
