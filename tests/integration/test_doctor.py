@@ -19,6 +19,7 @@ from atoll_node.cli import app
 from atoll_node.doctor.examination import examine
 from atoll_node.doctor.machine import GB, Listener, Volume
 from atoll_node.home import Home
+from atoll_node.moves import Move, Moves
 from atoll_node.outbound import Journal
 from atoll_node.state import State
 from atoll_node.store.kept_proof import read_proof
@@ -284,6 +285,14 @@ def no_spill(tmp_path, minio, front):
     return find(site.home, "DuckDB reads Delta and spills")
 
 
+def left_behind(tmp_path, minio, front):
+    site = a_site(tmp_path)
+    (tmp_path / "old" / "lab").mkdir(parents=True)
+    (tmp_path / "old" / "lab" / "v1.parquet").write_bytes(b"rows")
+    Moves(site.home).add(Move(before=str(tmp_path / "old"), after="/srv/new", at=REAL.clock()))
+    return find(site.home, "old lakes")
+
+
 def little_memory(tmp_path, minio, front):
     return find(a_site(tmp_path, extra='[engine]\nmemory = "900TB"\n').home, "memory")
 
@@ -332,13 +341,14 @@ FAULTS = {
     "store: raced PUT": two_winners,
     "Delta race": lost_commits,
     "DuckDB reads Delta and spills": no_spill,
+    "old lakes": left_behind,
     "memory": little_memory,
     "disk": full_disk,
     "inodes": no_inodes,
     "open files": few_files,
     "listening ports": public_port,
 }
-WARNINGS = {"TLS interception", "store: versioning"}
+WARNINGS = {"TLS interception", "store: versioning", "old lakes"}
 """The node works all the same: these do not block."""
 
 

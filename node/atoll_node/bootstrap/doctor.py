@@ -11,6 +11,7 @@ from pathlib import Path
 from atoll_node.agent import HubClient
 from atoll_node.agent.client import checked_hub, read_reply
 from atoll_node.bootstrap import World, is_running, read_enrolment
+from atoll_node.bootstrap.releases import access_of
 from atoll_node.bootstrap.store import proven
 from atoll_node.doctor import home as of_home
 from atoll_node.doctor import machine as of_machine
@@ -28,10 +29,10 @@ from atoll_node.doctor.network_adapter import (
     resolved,
     through,
 )
-from atoll_node.engine import S3Access
 from atoll_node.engine.connection import reach
 from atoll_node.errors import LakeError, SettingsError
 from atoll_node.home import Home
+from atoll_node.moves import Moves
 from atoll_node.outbound import Journal
 from atoll_node.settings import FolderStore, NodeSettings, S3Store, read_settings
 from atoll_node.state import State
@@ -264,6 +265,7 @@ def _of_store(subject: Subject) -> tuple[Line, ...]:
         Line("store: raced PUT", partial(_verdict, subject, "store.race"), ("store: conditional PUT",)),
         Line("Delta race", partial(_verdict, subject, "store.commits"), ("store: raced PUT",)),
         Line("DuckDB reads Delta and spills", partial(_duckdb, subject), ("Delta race",)),
+        Line("old lakes", partial(_old_lakes, subject), ("secret files",)),
     )
 
 
@@ -336,17 +338,12 @@ def _duckdb(subject: Subject) -> Finding:
 
 
 def _reaching(places: Places) -> Prepare | None:
-    if places.s3 is None or places.keys is None:
-        return None
-    access = S3Access(
-        endpoint=places.s3.endpoint,
-        access_key=places.keys.access,
-        secret_key=places.keys.secret,
-        region=places.s3.region,
-        path_style=places.s3.path_style,
-        ca_file=places.s3.ca_file,
-    )
-    return partial(reach, s3=access)
+    access = access_of(places)
+    return None if access is None else partial(reach, s3=access)
+
+
+def _old_lakes(subject: Subject) -> Finding:
+    return of_home.old_lakes(Moves(subject.home).all(), subject.places.root)
 
 
 def _of_machine(subject: Subject) -> tuple[Line, ...]:

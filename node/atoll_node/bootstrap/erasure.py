@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from atoll_node.audit import Decision
 from atoll_node.bootstrap import Node
 from atoll_node.bootstrap.data import release_dataset
+from atoll_node.bootstrap.store import require_safe_store
 from atoll_node.disclosure import LedgerStore
 from atoll_node.erasure.proof import ErasureProof
 from atoll_node.errors import LakeError
@@ -12,7 +13,11 @@ from atoll_node.forget import Forgetting, forget
 
 
 def forget_persons(node: Node, identifiers: tuple[str, ...]) -> ErasureProof:
-    """Forget the persons and put on record that it was done; the record names nobody."""
+    """Forget the persons and put on record that it was done; the record names nobody.
+
+    Refuses a store that loses commits: one of them could be this.
+    """
+    require_safe_store(node)
     datasets = {dataset.name: dataset for dataset in node.settings.datasets}
 
     def cut(name: str) -> str | None:

@@ -4,7 +4,7 @@ from atoll_node.bootstrap import Node
 from atoll_node.engine import S3Access
 from atoll_node.release import Release
 from atoll_node.releases import Releases
-from atoll_node.tables.places import places_of
+from atoll_node.tables.places import Places, places_of
 
 
 def named_release(node: Node, name: str) -> tuple[Release, S3Access | None]:
@@ -14,7 +14,11 @@ def named_release(node: Node, name: str) -> tuple[Release, S3Access | None]:
 
 def s3_of(node: Node) -> S3Access | None:
     """Return how the node's bucket is reached; ``None`` for a folder."""
-    places = places_of(node.home, node.settings.store)
+    return access_of(places_of(node.home, node.settings.store))
+
+
+def access_of(places: Places) -> S3Access | None:
+    """Return how a bucket is reached by DuckDB; ``None`` for a folder."""
     if places.s3 is None or places.keys is None:
         return None
     return S3Access(

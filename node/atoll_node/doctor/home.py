@@ -2,12 +2,13 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from atoll_node.doctor.examination import Finding, blocker, ok, warning
 from atoll_node.home import Home
 from atoll_node.keys import read_node_key, read_pseudonym_key
+from atoll_node.moves import Move
 from atoll_node.settings import SETTINGS_FILE, NodeSettings, absent_files
 
 
@@ -33,6 +34,23 @@ def secret_files(home: Home, store_keys: Iterable[Path]) -> Finding:
         if finding is not None:
             return finding
     return ok(f"{2 + len(keys)} key files, closed to others")
+
+
+def old_lakes(moves: Sequence[Move], root: str) -> Finding:
+    """See that folders where the lake lay before are gone: nobody is forgotten there.
+
+    A bucket where it lay before cannot be looked at: its keys are no longer in the settings.
+    """
+    before = dict.fromkeys(move.before for move in moves if move.before != root)
+    left = [
+        place for place in before if not place.startswith("s3://") and any(Path(place).rglob("*.parquet"))
+    ]
+    if left:
+        return warning(
+            f"a lake was moved, and its old place still holds tables: {', '.join(left)}",
+            "remove it when you are sure: who is forgotten from now on is not forgotten there",
+        )
+    return ok("no folder holds tables that the lake left behind")
 
 
 def _open_to_others(file: Path) -> Finding | None:
