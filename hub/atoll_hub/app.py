@@ -171,7 +171,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
         title=title,
         status=status,
         code=code,
-        detail=None if status in _TITLES else "the body is not JSON that the hub can read",
+        detail=None
+        if status in _TITLES
+        else "the body is not JSON, or is nested too deep, or holds a number of too many digits",
         next_step="see docs/reference/hub-api.md",
         trace_id=_trace(request),
     )
