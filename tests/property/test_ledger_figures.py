@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from atoll_node.disclosure import Figure, Ledger, LedgerStore, clear
 from atoll_node.disclosure.earlier import MOST_FIGURES, STAYED, standing
-from atoll_node.disclosure.footprints import Footprint, Footprints, added, of_persons
+from atoll_node.disclosure.footprints import (
+    Footprint,
+    Footprints,
+    added,
+    footprint,
+    mixed,
+    of_persons,
+    parted,
+    united,
+)
 from atoll_node.errors import Refused
 from atoll_node.raw import PersonSet, RawAggregate, RawContributions, RawCount, RawStep
 from atoll_node.settings import GateSettings
@@ -85,6 +94,25 @@ def test_a_cohort_that_stayed_as_a_part_stays() -> None:
     assert asked(part, part, base=STAYED)
     assert not asked(part, part, base=5)
     assert asked(part, part, base=15), "shown so coarsely that a small part beside it stays hidden"
+
+
+def test_inner_cells_that_are_too_many_to_compare_stay() -> None:
+    key = (("a", "x"), ("b", "y"))
+    found = Footprints({(): of_persons(persons_from(0, 50))}, untraced=frozenset({key}))
+    assert standing(found, [], 10, 5).held == {key}
+
+
+def test_parts_of_a_set_have_the_footprints_of_the_parts() -> None:
+    """Large sets are worked on in blocks; the parts are the same."""
+    hashes = mixed(np.arange(200_000, dtype=np.uint64))
+    codes = np.arange(200_000, dtype=np.int64) % 3
+    for place, part in enumerate(parted(hashes, codes, 3)):
+        alone = footprint(hashes[codes == place])
+        assert (part.name, part.buckets.tolist()) == (alone.name, alone.buckets.tolist())
+    whole = united(parted(hashes, codes, 3))
+    assert (whole.name, whole.size) == (footprint(hashes).name, 200_000)
+    many = parted(hashes, codes, 100)
+    assert [part.name for part in many[:3]] == [part.name for part in parted(hashes, codes, 3)]
 
 
 def test_too_many_figures_are_refused_never_let_pass() -> None:

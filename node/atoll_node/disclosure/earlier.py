@@ -21,8 +21,6 @@ MOST_FIGURES = 10_000
 """Different figures that a project can have been shown at a site."""
 MOST_LEADING = 2_000
 """Of these, the ones that are compared in threes."""
-MOST_INNER = 2_000
-"""Inner cells of one answer; with more, all of them stay."""
 STAYED = 0
 
 Dimensions = frozenset[str]
@@ -59,18 +57,16 @@ def standing(prints: Footprints, earlier: Sequence[Figure], minimum: int, round_
     would tell its size anew, and so that of the small part beside it.
     """
     leading = sum(figure.leading for figure in earlier) + len(prints.moments) + 2 * len(prints.curves)
-    inner = sum(len(key) > 1 for key in prints.counts)
     if len(earlier) > MOST_FIGURES or leading > MOST_LEADING:
         raise Refused("disclosure.ledger_full", "the project has been shown too many figures of this site")
     crowd = _Crowd(earlier, prints, minimum)
     cohort = prints.counts[COHORT]
     near = crowd.known.get(cohort.name, STAYED) > round_to
     near |= crowd.refuses(cohort, frozenset(), leading=True)
-    held, fixed = set(), {}
+    held, fixed = set(prints.untraced), {}
     for key in sorted(prints.counts.keys() - {COHORT}, key=lambda key: (len(key), key)):
         found, dimensions = prints.counts[key], frozenset(dimension for dimension, _ in key)
-        too_many = inner > MOST_INNER and len(key) > 1
-        if too_many or crowd.refuses(found, dimensions, leading=len(key) == 1):
+        if crowd.refuses(found, dimensions, leading=len(key) == 1):
             held.add(key)
         elif found.name in crowd.known:
             fixed[key] = crowd.known[found.name]
@@ -173,9 +169,9 @@ class _Crowd:
         return False
 
 
-def _own(prints: Footprints) -> dict[tuple[int, int], list[Dimensions]]:
+def _own(prints: Footprints) -> dict[int, list[Dimensions]]:
     """Return under which dimensions each set stands in this answer."""
-    found: dict[tuple[int, int], list[Dimensions]] = {}
+    found: dict[int, list[Dimensions]] = {}
     for key, one in prints.counts.items():
         found.setdefault(one.name, []).append(frozenset(dimension for dimension, _ in key))
     for (variable, _), one in prints.moments.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from atoll_node.disclosure.layout import group_dimension, group_key
+from atoll_node.disclosure.layout import group_dimension
 from atoll_node.disclosure.sheet import COHORT, Contradiction, Key, Sheet
 from atoll_node.raw import (
     PersonSet,
@@ -18,18 +18,23 @@ from atoll_node.raw import (
     RawContributions,
     RawKaplanMeier,
     RawNumber,
-    RawNumberGroup,
     RawTable1,
     Unserialisable,
 )
-from atoll_schemas.query import Count, KaplanMeier, Query, Variable
+from atoll_schemas.query import TOTAL, Count, KaplanMeier, Query, Variable
 
 Hashes = NDArray[np.uint64]
-Mask = NDArray[np.bool_]
 
+MOST_INNER = 2_000
+"""Inner cells of one table; of a table with more, all of them stay."""
 BUCKETS = 256
 """Persons fall into so many buckets by chance; a footprint counts them."""
 _WORD = 2**64
+_TOP = np.uint64(56)
+_EXACT = 2**20
+"""Sums of so many 32-bit halves are exact in a double."""
+_BLOCK, _FEW = 2**15, 64
+"""Persons that are worked on at once, so that they stay in the processor's cache; with few parts."""
 _BINS, _MISSING, _FILLED = " bin ", " missing ", " filled "
 
 
@@ -37,7 +42,7 @@ _BINS, _MISSING, _FILLED = " bin ", " missing ", " filled "
 class Footprint(Unserialisable):
     """One set of persons, or of persons with a value: its name, which adds up, and its count per bucket."""
 
-    name: tuple[int, int]
+    name: int
     buckets: NDArray[np.int32]
 
     @property
@@ -54,13 +59,35 @@ class Footprints(Unserialisable):
     moments: Mapping[tuple[str, str], Footprint] = field(default_factory=dict)
     curves: Mapping[str, tuple[Footprint, ...]] = field(default_factory=dict)
     """Of each group the events with their days, and everybody with the day on which the follow-up ends."""
+    untraced: frozenset[Key] = frozenset()
+    """Inner cells that are too many to be compared: they stay."""
+
+
+def parted(hashes: Hashes, codes: NDArray[np.int64], parts: int) -> list[Footprint]:
+    """Return the footprint of each part; ``codes`` name the part of each hashed element, below ``parts``."""
+    shape = (parts, BUCKETS)
+    counts, sums = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.uint64)
+    block = _BLOCK if parts <= _FEW else _EXACT
+    for start in range(0, len(hashes), block):
+        some = hashes[start : start + block]
+        places = codes[start : start + block] * BUCKETS + (some >> _TOP).astype(np.int64)
+        low = some.astype("<u8", copy=False).view("<u4")[::2].astype(np.float64)
+        counts += np.bincount(places, minlength=counts.size).reshape(shape)
+        sums += np.bincount(places, weights=low, minlength=counts.size).reshape(shape).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        names = (sums * _WEIGHTS + counts.view(np.uint64) * ~_WEIGHTS).sum(axis=1, dtype=np.uint64)
+    return [Footprint(int(name), row.astype(np.int32)) for name, row in zip(names, counts, strict=True)]
 
 
 def footprint(hashes: Hashes) -> Footprint:
     """Return the footprint of hashed elements, in any order."""
-    name = (int(hashes.sum(dtype=np.uint64)), int(mixed(hashes).sum(dtype=np.uint64)))
-    buckets = np.bincount((hashes >> np.uint64(56)).astype(np.intp), minlength=BUCKETS)
-    return Footprint(name, buckets.astype(np.int32))
+    return parted(hashes, np.zeros(len(hashes), dtype=np.int64), 1)[0]
+
+
+def united(parts: Sequence[Footprint]) -> Footprint:
+    """Return the footprint of the union of disjoint sets."""
+    rows = [part.buckets for part in parts]
+    return Footprint(added(*(part.name for part in parts)), np.sum(rows, axis=0, dtype=np.int32))
 
 
 def of_persons(persons: PersonSet) -> Footprint:
@@ -68,19 +95,26 @@ def of_persons(persons: PersonSet) -> Footprint:
     return footprint(mixed(persons.astype(np.int64, copy=False).view(np.uint64)))
 
 
-def added(*names: tuple[int, int]) -> tuple[int, int]:
+def added(*names: int) -> int:
     """Return the name of the union of disjoint sets."""
-    first, second = zip(*names, strict=True)
-    return sum(first) % _WORD, sum(second) % _WORD
+    return sum(names) % _WORD
 
 
 def mixed(values: Hashes) -> Hashes:
     """Scatter 64-bit words (the finaliser of SplitMix64, Steele, Lea and Flood 2014)."""
-    with np.errstate(over="ignore"):
-        mix = values + np.uint64(0x9E3779B97F4A7C15)
-        mix = (mix ^ (mix >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mix = (mix ^ (mix >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return mix ^ (mix >> np.uint64(31))
+    found = values + np.uint64(0x9E3779B97F4A7C15)
+    for start in range(0, len(found), _BLOCK):
+        mix = found[start : start + _BLOCK]
+        mix ^= mix >> np.uint64(30)
+        mix *= np.uint64(0xBF58476D1CE4E5B9)
+        mix ^= mix >> np.uint64(27)
+        mix *= np.uint64(0x94D049BB133111EB)
+        mix ^= mix >> np.uint64(31)
+    return found
+
+
+_WEIGHTS = mixed(np.arange(1, BUCKETS + 1, dtype=np.uint64)) | np.uint64(1)
+"""One odd weight a bucket: a name is the weighted sum of the buckets' sums."""
 
 
 def traced(raw: RawAggregate, query: Query, sheet: Sheet, minimum: int) -> Footprints:
@@ -92,12 +126,22 @@ def traced(raw: RawAggregate, query: Query, sheet: Sheet, minimum: int) -> Footp
         raise Contradiction
     behind = _Behind(raw.contributions, query, sheet)
     counts = {COHORT: of_persons(raw.members)}
+    if footprint(behind.hashes).name != counts[COHORT].name:
+        raise Contradiction
+    wanted: dict[tuple[str, ...], list[Key]] = {}
     for key, persons in sheet.figures.items():
         if key != COHORT and persons >= minimum and not _derived(key):
-            counts[key] = behind.count(key, persons)
-    if behind.everybody().name != counts[COHORT].name:
-        raise Contradiction
-    return Footprints(counts, _moments(raw, behind, minimum), _curves(raw, behind))
+            wanted.setdefault(tuple(dimension for dimension, _ in key), []).append(key)
+    untraced: set[Key] = set()
+    for dimensions, keys in wanted.items():
+        if len(dimensions) > 1 and len(keys) > MOST_INNER:
+            untraced.update(keys)
+        else:
+            counts |= behind.counts(dimensions, keys)
+    for key, found in counts.items():
+        _agree(found.size, sheet.figures[key])
+    moments, curves = _moments(raw, behind, minimum), _curves(raw, behind)
+    return Footprints(counts, moments, curves, frozenset(untraced))
 
 
 def _derived(key: Key) -> bool:
@@ -110,32 +154,26 @@ class _Behind(Unserialisable):
     def __init__(self, given: RawContributions, query: Query, sheet: Sheet) -> None:
         self.given, self.query, self.sheet = given, query, sheet
         self.hashes = mixed(given.persons.astype(np.int64, copy=False).view(np.uint64))
-        self._masks: dict[tuple[str, str], Mask] = {}
         self._variables = _variables(query)
         if len(self._variables) != len(given.columns):
             raise Contradiction
 
-    def everybody(self) -> Footprint:
-        return footprint(self.hashes)
-
-    def count(self, key: Key, persons: int) -> Footprint:
-        """Return the footprint of a count, which must be what the engine says it is."""
-        if key[0][0] == " step":
-            found = of_persons(self.given.steps[int(key[0][1])])
-        else:
-            found = footprint(self.hashes[self.holding(key)])
-        if found.size != persons:
-            raise Contradiction
-        return found
-
-    def holding(self, key: Key) -> Mask:
-        """Return which persons a count counts."""
-        held = np.ones(len(self.hashes), dtype=np.bool_)
-        for pair in key:
-            if pair not in self._masks:
-                self._masks[pair] = self._mask(*pair)
-            held = held & self._masks[pair]
-        return held
+    def counts(self, dimensions: tuple[str, ...], keys: Sequence[Key]) -> dict[Key, Footprint]:
+        """Return the footprints of counts of the same dimensions, all in one pass."""
+        if dimensions == (" step",):
+            return {key: of_persons(self.given.steps[int(key[0][1])]) for key in keys}
+        codes, places = np.zeros(len(self.hashes), dtype=np.int64), dict.fromkeys(keys, 0)
+        parts = 1
+        for side, dimension in enumerate(dimensions):
+            labels = list(dict.fromkeys(key[side][1] for key in keys))
+            codes = codes * (len(labels) + 1) + self._coded(dimension, labels)
+            places = {
+                key: place * (len(labels) + 1) + labels.index(key[side][1]) for key, place in places.items()
+            }
+            parts *= len(labels) + 1
+        dense = np.full(parts, len(keys), dtype=np.int64)
+        dense[list(places.values())] = np.arange(len(keys))
+        return dict(zip(places, parted(self.hashes, dense[codes], len(keys) + 1), strict=False))
 
     def column(self, name: str) -> tuple[Variable, NDArray[np.float64]]:
         """Return a variable and what each person contributes to it."""
@@ -144,22 +182,39 @@ class _Behind(Unserialisable):
                 return variable, column
         raise Contradiction
 
-    def _mask(self, dimension: str, level: str) -> Mask:
-        if dimension.startswith(_MISSING):
-            return np.isnan(self.column(dimension.removeprefix(_MISSING))[1])
-        if dimension.startswith(_BINS):
-            return self._binned(dimension.removeprefix(_BINS), level)
-        if dimension not in self.sheet.margins:  # a single level: everybody has it
-            return np.ones(len(self.hashes), dtype=np.bool_)
-        labels = [key[0][1] for key in self.sheet.margins[dimension]]
-        held: Mask = self.column(dimension)[1] == labels.index(level)
-        return held
+    def groups(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Return the place of each person's group; one place more is no group of these."""
+        by = group_dimension(self.query)
+        if not by or by not in self.sheet.margins:
+            return np.zeros(len(self.hashes), dtype=np.int64)
+        return self._coded(by, list(names))
 
-    def _binned(self, name: str, level: str) -> Mask:
+    def _coded(self, dimension: str, labels: Sequence[str]) -> NDArray[np.int64]:
+        """Return the place of each person's level among the labels; one place more is none of them."""
+        if dimension.startswith(_MISSING):
+            return (~np.isnan(self.column(dimension.removeprefix(_MISSING))[1])).astype(np.int64)
+        if dimension.startswith(_BINS):
+            return self._binned(dimension.removeprefix(_BINS), labels)
+        if dimension not in self.sheet.margins:  # a single level: everybody has it
+            return np.zeros(len(self.hashes), dtype=np.int64)
+        levels = [key[0][1] for key in self.sheet.margins[dimension]]
+        place_of = np.array([_place(labels, level) for level in levels], dtype=np.int64)
+        return place_of[self.column(dimension)[1].astype(np.int64)]
+
+    def _binned(self, name: str, labels: Sequence[str]) -> NDArray[np.int64]:
         variable, column = self.column(name)
-        first, last = (int(place) for place in level.split("-"))
-        ends = (-np.inf, *variable.edges, np.inf)
-        return (column >= ends[first]) & (column < ends[last + 1])
+        place_of = np.full(len(variable.edges) + 2, len(labels), dtype=np.int64)
+        for place, label in enumerate(labels):
+            first, last = (int(part) for part in label.split("-"))
+            place_of[first : last + 1] = place
+        bins = np.zeros(len(column), dtype=np.uint8)
+        for edge in variable.edges:  # at most 101: adding up comparisons is faster than searching
+            bins += column >= edge
+        return place_of[np.where(np.isnan(column), len(variable.edges) + 1, bins)]
+
+
+def _place(labels: Sequence[str], level: str) -> int:
+    return labels.index(level) if level in labels else len(labels)
 
 
 def _variables(query: Query) -> Sequence[Variable]:
@@ -185,17 +240,21 @@ def _moments(raw: RawAggregate, behind: _Behind, minimum: int) -> dict[tuple[str
         return found
     for number in raw.analysis.summaries:
         if isinstance(number, RawNumber):
-            groups = [group for group in number.groups if group.n >= minimum]
-            found |= {(number.variable, group.group): _sum(behind, number, group) for group in groups}
+            sums = _sums(behind, number)
+            for group in number.groups:
+                _agree(sums[group.group].size, group.n)
+                if group.n >= minimum:
+                    found[number.variable, group.group] = sums[group.group]
     return found
 
 
-def _sum(behind: _Behind, number: RawNumber, group: RawNumberGroup) -> Footprint:
+def _sums(behind: _Behind, number: RawNumber) -> dict[str, Footprint]:
     column = behind.column(number.variable)[1] + 0.0  # so that -0.0 is 0.0
-    held = ~np.isnan(column) & _group_mask(behind, group.group)
-    found = footprint(_valued(behind.hashes, column.view(np.int64))[held])
-    _agree(found.size, group.n)
-    return found
+    valued = _valued(behind.hashes, column.view(np.int64))
+    names = [group.group for group in number.groups if group.group != TOTAL] or [TOTAL]
+    codes = np.where(np.isnan(column), len(names), behind.groups(names))
+    found = parted(valued, codes, len(names) + 1)[:-1]
+    return {TOTAL: united(found)} | dict(zip(names, found, strict=True))
 
 
 def _curves(raw: RawAggregate, behind: _Behind) -> dict[str, tuple[Footprint, ...]]:
@@ -207,16 +266,15 @@ def _curves(raw: RawAggregate, behind: _Behind) -> dict[str, tuple[Footprint, ..
         raise Contradiction
     events = _valued(behind.hashes, days.astype(np.int64, copy=False))
     ends = _valued(events, died.astype(np.int64))
-    for curve in raw.analysis.curves:
-        held = _group_mask(behind, curve.group)
-        found[curve.group] = (footprint(events[held & died]), footprint(ends[held]))
-        _agree(found[curve.group][0].size, curve.events)
-        _agree(found[curve.group][1].size, curve.persons)
+    names = [curve.group for curve in raw.analysis.curves]
+    groups = behind.groups(names)
+    died_of = parted(events, np.where(died, groups, len(names)), len(names) + 1)
+    followed = parted(ends, groups, len(names) + 1)
+    for place, curve in enumerate(raw.analysis.curves):
+        found[curve.group] = (died_of[place], followed[place])
+        _agree(died_of[place].size, curve.events)
+        _agree(followed[place].size, curve.persons)
     return found
-
-
-def _group_mask(behind: _Behind, group: str) -> Mask:
-    return behind.holding(group_key(group_dimension(behind.query), group))
 
 
 def _agree(one: int, other: int) -> None:

@@ -27,7 +27,7 @@ create table if not exists ledger_figure (
     primary key (project, place)
 )
 """
-_NAME = struct.Struct("<QQ")
+_NAME = struct.Struct("<Q")
 _PAGES_BEFORE_CHECKPOINT = 50_000
 
 
@@ -85,14 +85,14 @@ class LedgerStore:
         with self._turn:
             rows = self._connection.execute(question, (project,)).fetchall()
         return [
-            Figure(Footprint(_NAME.unpack(name), np.frombuffer(buckets, dtype="<i4")), base, bool(leading))
+            Figure(Footprint(_NAME.unpack(name)[0], np.frombuffer(buckets, dtype="<i4")), base, bool(leading))
             for name, base, leading, buckets in rows
         ]
 
     def keep_figures(self, project: str, figures: Sequence[Figure], before: int) -> bool:
         """Add figures as the next ones; ``False`` when others took the places meanwhile."""
         rows = [
-            (project, place, _NAME.pack(*one.footprint.name), one.base, one.leading, _bytes_of(one))
+            (project, place, _NAME.pack(one.footprint.name), one.base, one.leading, _bytes_of(one))
             for place, one in enumerate(figures, start=before)
         ]
         try:
