@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atoll_node.engine.arrays.cohorts import Selection, select
-from atoll_node.engine.arrays.scans import Needs, PersonRange, needs_of, read_block
+from atoll_node.engine.arrays.scans import EVERYBODY, Needs, PersonRange, needs_of, read_block
 from atoll_node.engine.arrays.streams import Block
 from atoll_node.engine.cohort_planning import plan_cohort
 from atoll_node.engine.connection import ReleaseDatabase, S3Access, Stop
@@ -34,7 +34,7 @@ MOST_MASKED = 63
 """Inclusion rules whose results fit into one mask."""
 _ROWS_AT_ONCE = 30_000_000
 """Records of one reading: about 2 GB of columns."""
-_PERSONS_AT_ONCE = 130_000
+_PERSONS_AT_ONCE = 260_000
 """Persons of one block: its arrays stay small enough to be used again."""
 
 
@@ -173,7 +173,7 @@ def _regions(
     rows = sum(table.rows for table in release.tables if table.name in needs.tables)
     count = -(-rows // _ROWS_AT_ONCE)
     if count <= 1:
-        return (PersonRange(-(2**63), 2**63 - 1),)
+        return (EVERYBODY,)
     ids = numbers(Statement("SELECT DISTINCT person_id FROM observation_period ORDER BY person_id"))[
         "person_id"
     ]

@@ -35,11 +35,12 @@ def index_statement(cohort: Cohort) -> Statement:
 def attrition_statement(cohort: Cohort) -> Statement:
     """Return one row: persons with an entry event, then after each rule, then in the cohort."""
     passes = [" AND ".join(f"rule_{k}" for k in range(number)) for number in range(1, len(cohort.rules) + 1)]
-    counts = ["count(DISTINCT q.person_id)"]
-    counts += [f"count(DISTINCT q.person_id) FILTER (WHERE {held})" for held in passes]
+    persons = "count(*)" if cohort.one_event_qualifies else "count(DISTINCT q.person_id)"
+    members = "count(*)" if cohort.one_row_per_person else "count(DISTINCT person_id)"
+    counts = [persons, *(f"{persons} FILTER (WHERE {held})" for held in passes)]
+    passed = "JOIN passed USING (event_id)" if cohort.rules else ""
     return Statement(
-        f"SELECT {', '.join(counts)}, (SELECT count(DISTINCT person_id) FROM cohort) "
-        "FROM qualified q JOIN passed USING (event_id)"
+        f"SELECT {', '.join(counts)}, (SELECT {members} FROM cohort) FROM qualified q {passed}".rstrip()
     )
 
 

@@ -57,8 +57,8 @@ class Runs(Protocol):
 
 def members(session: Runs) -> PersonSet:
     """Return the persons of the cohort, sorted."""
-    statement = Statement("SELECT person_id FROM cohort_index ORDER BY person_id")
-    return session.numbers(statement)["person_id"].astype(np.int64, copy=False)
+    found = session.numbers(Statement("SELECT person_id FROM cohort_index"))["person_id"]
+    return np.sort(found.astype(np.int64, copy=False))
 
 
 def measure(cohort: Cohort, analysis: AnalysisPlan, persons: int, session: Runs) -> RawAnalysis:

@@ -201,11 +201,28 @@ class Cohort:
         return self.one_event_qualifies or self.expression_order != "all"
 
     @property
+    def takes_one_of_many(self) -> bool:
+        """Whether a limit chooses among a person's events, so that their order matters."""
+        return self.one_row_per_person
+
+    @cached_property
+    def looks_at_visits(self) -> bool:
+        """Whether a criterion must lie in the visit of an entry event."""
+        groups = (rule.condition for rule in self.rules)
+        return any(map(_same_visit, groups if self.additional is None else (self.additional, *groups)))
+
+    @property
     def end_can_exclude(self) -> bool:
         """Whether a person can pass every rule and yet have no cohort period."""
         fixed = self.end if isinstance(self.end, FixedEnd) else None
         negative = fixed is not None and (fixed.days < 0 or fixed.anchor == "end_date")
         return negative or any(self.window)
+
+
+def _same_visit(member: "Counted | Person | Condition") -> bool:
+    if isinstance(member, Condition):
+        return any(map(_same_visit, member.members))
+    return isinstance(member, Counted) and member.same_visit
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from atoll_node.engine.arrays.columns import NO_ROW
 from atoll_node.engine.arrays.conditions import holds
 from atoll_node.engine.arrays.days import (
     NO_DAY,
@@ -19,7 +20,7 @@ from atoll_node.engine.arrays.days import (
     is_sorted,
     keyed,
 )
-from atoll_node.engine.arrays.streams import Block, Index, Stream
+from atoll_node.engine.arrays.streams import Block, Index, Stream, some
 from atoll_node.engine.plan import Cohort, DrugEraEnd, Events, FixedEnd, Order
 
 
@@ -29,15 +30,16 @@ class Entries:
 
     index: Index
     sort: Whole
-    record: Whole
-    source: Whole
+    record: Whole | None
+    """``None``, as ``source``, where no limit chooses among events."""
+    source: Whole | None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def at(self, rows: Whole) -> "Entries":
         """Return some of the events."""
-        return Entries(self.index.at(rows), self.sort[rows], self.record[rows], self.source[rows])
+        return Entries(self.index.at(rows), self.sort[rows], some(self.record, rows), some(self.source, rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,18 +109,30 @@ def _entries(block: Block, cohort: Cohort) -> Entries:
 
 
 def _observed(stream: Stream, source: int, block: Block, cohort: Cohort) -> Entries:
-    """Events with enough observation before and after them."""
-    rows, period = block.periods.all_containing(stream.person, stream.start)
+    """Events with enough observation around them; what no limit and no criterion needs is left out."""
+    rows, period = _periods_of(stream, block)
     start = stream.start[rows]
     held = (start - block.periods.start[period] >= cohort.prior_days) & (
         block.periods.end[period] - start >= cohort.post_days
     )
-    rows, period = rows[held], period[held]
-    index = Index(
-        stream.person[rows], stream.start[rows], stream.end[rows], period, stream.visit[rows], block.periods
+    if not held.all():
+        rows, period, start = rows[held], period[held], start[held]
+    chosen = cohort.takes_one_of_many
+    visit = stream.visit[rows] if chosen or cohort.looks_at_visits else None
+    return Entries(
+        Index(stream.person[rows], start, stream.end[rows], period, visit, block.periods),
+        sort=start if stream.sort is None or not chosen else stream.sort[rows],
+        record=stream.record[rows] if chosen else None,
+        source=np.full(len(rows), source, dtype=np.int32) if chosen else None,
     )
-    sort = index.start if stream.sort is None else stream.sort[rows]
-    return Entries(index, sort, stream.record[rows], np.full(len(rows), source, dtype=np.int32))
+
+
+def _periods_of(stream: Stream, block: Block) -> tuple[Whole, Whole]:
+    """Return (event, period) for every observation period that contains an event's start."""
+    if stream.home is None:
+        return block.periods.all_containing(stream.person, stream.start)
+    rows = np.flatnonzero(stream.home != NO_ROW)
+    return rows, stream.home[rows]
 
 
 def _joined(parts: list[Entries]) -> Entries:
@@ -127,15 +141,20 @@ def _joined(parts: list[Entries]) -> Entries:
         start=np.concatenate([part.index.start for part in parts]),
         end=np.concatenate([part.index.end for part in parts]),
         period=np.concatenate([part.index.period for part in parts]),
-        visit=np.concatenate([part.index.visit for part in parts]),
+        visit=_all([part.index.visit for part in parts]),
         periods=parts[0].index.periods,
     )
     return Entries(
         index,
         sort=np.concatenate([part.sort for part in parts]),
-        record=np.concatenate([part.record for part in parts]),
-        source=np.concatenate([part.source for part in parts]),
+        record=_all([part.record for part in parts]),
+        source=_all([part.source for part in parts]),
     )
+
+
+def _all(parts: list[Whole | None]) -> Whole | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None
 
 
 def _limited_entries(found: Entries, order: Order) -> Entries:
@@ -185,6 +204,8 @@ def _one_each(found: Entries, day: Whole, *, by_key: bool) -> Entries:
 def _ties(found: Entries, *, by_key: bool) -> Whole:
     """Order events of one day, so that an answer does not depend on chance (as the SQL emission does)."""
     index = found.index
+    if index.visit is None or found.record is None or found.source is None:
+        raise TypeError("events without an order are not limited")
     period = (index.op_end, index.op_start)
     if by_key:
         return np.lexsort((index.visit, index.end, *period, found.source, found.record, index.person))

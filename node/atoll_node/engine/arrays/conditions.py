@@ -214,12 +214,18 @@ def _paired(
         held &= (moment != NO_DAY) & (moment >= reach.first[owner]) & (moment <= reach.last[owner])
     if counted.same_visit:
         visit = stream.visit[place]
-        held &= known(visit) & (visit == index.visit[owner])
+        held &= known(visit) & (visit == _visits(index)[owner])
     if counted.distinct is not None:
         values = stream.value(counted.distinct)[place]
         held &= known(values)
         return _distinct(owner[held], values[held], len(index))
     return np.bincount(owner[held], minlength=len(index))
+
+
+def _visits(index: Index) -> Whole:
+    if index.visit is None:
+        raise TypeError("the visits of these events were left out")
+    return index.visit
 
 
 def _distinct(owner: Whole, values: Whole, length: int) -> Whole:

@@ -110,6 +110,9 @@ class PersonRange:
     high: int
 
 
+EVERYBODY = PersonRange(-(2**63), 2**63 - 1)
+
+
 def read_block(needs: Needs, persons: PersonRange, session: Reads, pool: Executor) -> Block:
     """Return the columns of the persons of a range; the tables are read side by side."""
     periods = _periods(persons, session)
@@ -132,16 +135,25 @@ def _periods(persons: PersonRange, session: Reads) -> Periods:
         )
     )
     ids, person = np.unique(found["person_id"], return_inverse=True)
-    return Periods(ids, person.astype(np.int32), found["start"], found["until"])
+    return Periods(ids, person.astype(np.int32), _near(found["start"]), _near(found["until"]))
 
 
 def _day(value: str) -> str:
-    """The number of a day, NULL where it is unknown (``least`` and ``greatest`` would leave NULL out)."""
-    near = f"greatest(least({value} - DATE '1970-01-01', {FARTHEST}), {-FARTHEST})::INTEGER"
-    return f"CASE WHEN {value} IS NOT NULL THEN {near} END"
+    """The number of a day, NULL where it is unknown."""
+    return f"({value} - DATE '1970-01-01')::INTEGER"
+
+
+def _near(days: Whole) -> Whole:
+    """Count a day beyond the farthest as this one; unknown days stay unknown."""
+    far = (days < -FARTHEST) | (days > FARTHEST)
+    if not far.any():
+        return days
+    return np.where(days == NO_DAY, NO_DAY, np.clip(days, -FARTHEST, FARTHEST)).astype(np.int32)
 
 
 def _within(field_name: str, persons: PersonRange, binder: Binder) -> str:
+    if persons == EVERYBODY:
+        return "TRUE"
     return f"{field_name} BETWEEN {binder.bind(persons.low)} AND {binder.bind(persons.high)}"
 
 
@@ -198,6 +210,7 @@ def _records(name: str, wanted: Wanted, persons: PersonRange, ids: Whole, sessio
     place, member = _places(ids, found["person_id"])
     columns = {key: values if len(member) == len(values) else values[member] for key, values in found.items()}
     del columns["person_id"]
+    columns["start"] = _near(columns["start"])
     columns = dict(sorted_records({**columns, "person": place}))
     flags: dict[object, Truth] = {flag: columns[f"f{number}"] for number, flag in enumerate(wanted.flags)}
     flags |= {match: columns[f"c{number}"] for number, match in enumerate(wanted.coded)}
@@ -205,7 +218,7 @@ def _records(name: str, wanted: Wanted, persons: PersonRange, ids: Whole, sessio
     return Records(
         person=columns["person"],
         start=columns["start"],
-        end=columns["until"],
+        end=_near(columns["until"]),
         record=columns["record"],
         visit=columns["visit"],
         concept=columns["concept"],

@@ -45,6 +45,8 @@ class Stream:
     end: Whole
     sort: Whole | None = None
     """The day that orders entry events, where it is not the start."""
+    home: Whole | None = None
+    """The observation period of each event, where it is known without a search."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,8 +79,14 @@ class Stream:
 
     def only(self, held: Whole) -> "Stream":
         """Return the events at some places, ascending."""
-        sort = None if self.sort is None else self.sort[held]
-        return Stream(self.records, self.rows[held], self.start[held], self.end[held], sort)
+        return Stream(
+            self.records,
+            self.rows[held],
+            self.start[held],
+            self.end[held],
+            None if self.sort is None else self.sort[held],
+            None if self.home is None else self.home[held],
+        )
 
 
 def _length(stream: Stream) -> Whole:
@@ -145,10 +153,26 @@ class Block:
         flag = flag_of(events)
         if flag is not None:
             rows = rows[records.flags[flag][rows]]
-        stream = Stream(records, rows, records.start[rows], records.end[rows])
+        home = self._home(events)
+        if len(rows) == len(records):
+            stream = Stream(records, rows, records.start, records.end, home=home)
+        else:
+            home = None if home is None else home[rows]
+            stream = Stream(records, rows, records.start[rows], records.end[rows], home=home)
         if any(events.period):
             stream = _in_period(stream, events.period)
         return stream if events.shift is None else _shifted(stream, events.shift)
+
+    def _home(self, events: Events) -> Whole | None:
+        """An observation period's start lies in itself, and so does a day within it."""
+        if events.domain != "observation_period" or events.shift is not None or self.periods.overlap:
+            return None
+        return self._own_periods
+
+    @cached_property
+    def _own_periods(self) -> Whole:
+        records = self.records["observation_period"]
+        return self.periods.containing(records.person, records.start)
 
 
 def _matching(events: Events, records: Records) -> Whole:
@@ -167,7 +191,7 @@ def _first(events: Events, records: Records, rows: Whole) -> Whole:
 def _in_period(stream: Stream, period: tuple[Any, Any]) -> Stream:
     """Keep periods that contain the given dates, which become the event's own."""
     held = np.ones(len(stream), dtype=bool)
-    for day in period:
+    for day in dict.fromkeys(period):
         if day is not None:
             number = day_number(day)
             held &= (stream.start <= number) & (stream.end >= number)
@@ -175,7 +199,7 @@ def _in_period(stream: Stream, period: tuple[Any, Any]) -> Stream:
     first, last = period
     start = kept.start if first is None else np.full(len(kept), day_number(first), dtype=np.int32)
     end = kept.end if last is None else np.full(len(kept), day_number(last), dtype=np.int32)
-    return Stream(kept.records, kept.rows, start, end, kept.start)
+    return Stream(kept.records, kept.rows, start, end, kept.start, kept.home)
 
 
 def _shifted(stream: Stream, shift: Shift) -> Stream:
@@ -191,6 +215,11 @@ def _shifted(stream: Stream, shift: Shift) -> Stream:
     return kept.only(np.lexsort((kept.record, kept.key)))
 
 
+def some(values: Whole | None, rows: Whole | slice) -> Whole | None:
+    """Return some of the values, if there are any at all."""
+    return None if values is None else values[rows]
+
+
 @dataclass(frozen=True, eq=False)
 class Index:
     """Events around which conditions are looked at, each with its observation period."""
@@ -199,7 +228,8 @@ class Index:
     start: Whole
     end: Whole
     period: Whole
-    visit: Whole
+    visit: Whole | None
+    """``None`` where no criterion looks at it."""
     periods: Periods
 
     def __len__(self) -> int:
@@ -222,7 +252,7 @@ class Index:
             self.start[rows],
             self.end[rows],
             self.period[rows],
-            self.visit[rows],
+            some(self.visit, rows),
             self.periods,
         )
 
