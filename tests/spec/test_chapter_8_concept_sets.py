@@ -146,3 +146,39 @@ def test_variables_read_the_same_hierarchy(ask):
     by["definition"]["window"] = everyone
     table = ask(VOCABULARY, {"method": "count", "by": [by]}).by
     assert table.persons == {("yes",): 2, ("no",): 5}
+
+
+MAPS = {
+    "concept_relationship": """
+        concept_id_1 | concept_id_2 | relationship_id | invalid_reason
+        6            | 1            | Maps to         |
+        5            | 3            | Maps to         | D
+        2            | 3            | Mapped from     |
+        4            | 2            | Maps to         |
+    """
+}
+MAPPED = {
+    **VOCABULARY,
+    **MAPS,
+    "condition_occurrence": RECORDS["condition_occurrence"].replace("| 0    ", "| 6    "),
+}
+
+
+@pytest.mark.parametrize(
+    "items, expected",
+    [
+        ([item(1)], [1]),
+        ([item(1, includeMapped=True)], [1, 6]),
+        ([item(3, includeMapped=True)], [3]),
+        ([item(2, includeMapped=True)], [2, 4]),
+        ([item(1, includeMapped=True, includeDescendants=True)], [1, 2, 3, 4, 6]),
+        ([item(1, includeDescendants=True), item(2, isExcluded=True, includeMapped=True)], [1, 3]),
+    ],
+)
+def test_mapped_adds_the_concepts_with_a_valid_map_to_one_of_the_line(stays, items, expected):
+    found = stays(MAPPED, asking(*items))
+    assert [int(line.split(":")[0]) for line in found] == expected
+
+
+def test_without_relationships_nothing_is_mapped(stays):
+    assert stays(VOCABULARY, asking(item(1, includeMapped=True))) == stays(VOCABULARY, asking(item(1)))

@@ -116,7 +116,7 @@ def _add(chance: Random, tables: Tables, name: str, person_id: int) -> None:
                 row[end] = None
     if name == "drug_exposure" and chance.random() < 0.5:
         row["drug_exposure_end_date"] = None
-    if name == "visit_occurrence" and chance.random() < 0.1:
+    if name == "visit_occurrence" and chance.random() < 0.2:
         row["visit_end_date"] = None
     if starts and chance.random() < 0.02:
         row[starts[0]] = None
