@@ -122,16 +122,19 @@ def run_definitions(
     finally:
         batch.close()
         files.close()
-    failed = [_failure(definitions, number, error) for number, error in sorted(planned.failed.items())]
+    faults = dict(planned.failed)
+    faults |= {number: tally.failed for number, tally in tallies.items() if tally.failed is not None}
+    failed = [_failure(definitions, number, error) for number, error in sorted(faults.items())]
     seconds = {
         number: {
             "compile": round(definitions.seconds[number] + planned.seconds[number], 6),
             "run": round(tally.seconds, 6),
         }
         for number, tally in sorted(tallies.items())
+        if tally.failed is None
     }
     _write_seconds(seconds, out)
-    return Ran(len(tallies), files.rows, seconds, (*definitions.failed, *failed))
+    return Ran(len(seconds), files.rows, seconds, (*definitions.failed, *failed))
 
 
 def _failure(definitions: Definitions, number: int, error: NodeError) -> Failure:

@@ -165,6 +165,48 @@ def test_what_fails_is_named_and_the_others_go_on(run, tmp_path: Path, capsys) -
     assert {row[0] for row in rows(tmp_path, "cohort")} == {7}
 
 
+def test_a_table_that_cannot_be_read_fails_only_the_definitions_that_need_it(
+    run, cdm: Path, tmp_path: Path, capsys
+) -> None:
+    write(
+        cdm / "measurement.parquet",
+        {
+            "measurement_id": [1],
+            "person_id": [1],
+            "measurement_concept_id": [10],
+            "measurement_date": ["no date, but a secret"],
+        },
+    )
+    measured = cohort()
+    measured["PrimaryCriteria"]["CriteriaList"] = [{"Measurement": {"CodesetId": 0}}]
+    assert run({"7.json": cohort(), "8.json": measured}, "--json") == 3
+    told = capsys.readouterr()
+    assert [one["file"] for one in json.loads(told.out)["failed"]] == ["8.json"]
+    assert "secret" not in told.out + told.err
+    assert {row[0] for row in rows(tmp_path, "cohort")} == {7}
+
+
+def test_more_rules_than_a_mask_holds_are_summed_up_without_masks(run, tmp_path: Path) -> None:
+    many = {"InclusionRules": RULES["InclusionRules"] * 70}
+    assert run({"7.json": cohort(**many)}) == 0
+    assert rows(tmp_path, "summary") == [(7, 2, 1, 0), (7, 2, 1, 1)]
+    assert rows(tmp_path, "inclusion") == []
+
+
+def test_a_record_of_nobody_is_nobodys(run, cdm: Path, tmp_path: Path) -> None:
+    drug = {
+        "drug_exposure_id": [1, 2],
+        "person_id": [None, 2],
+        "drug_concept_id": [10, 10],
+        "drug_exposure_start_date": [date(2020, 2, 1)] * 2,
+    }
+    write(cdm / "drug_exposure.parquet", drug)
+    exposed = cohort()
+    exposed["PrimaryCriteria"]["CriteriaList"] = [{"DrugExposure": {"CodesetId": 0}}]
+    assert run({"7.json": exposed}) == 0
+    assert [row[1] for row in rows(tmp_path, "cohort")] == [2]
+
+
 def test_when_nothing_runs_it_is_an_error(run) -> None:
     assert run({"9.json": "{"}) == 1
 

@@ -55,12 +55,14 @@ class Tally:
     rules: int
     masks: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
     seconds: float = 0.0
+    failed: EngineError | None = None
+    """Why the cohort has no answer, though it was planned."""
 
     def add(self, selection: Selection) -> None:
-        """Count the events of one block."""
+        """Count the events of one block; with too many rules for a mask, only who passes all is told."""
         if not self.rules:
             return
-        masks = selection.masks
+        masks = selection.masks if self.rules <= MOST_MASKED else selection.passed.all(axis=0).astype(int)
         for counted, part in zip(self.masks, (masks, masks[selection.best]), strict=True):
             for mask, number in zip(*np.unique(part, return_counts=True), strict=True):
                 counted[int(mask)] = counted.get(int(mask), 0) + int(number)
@@ -71,7 +73,7 @@ class Tally:
 
     def final(self, mode: int) -> int:
         """Return the number of events that pass every rule."""
-        return self.masks[mode].get((1 << self.rules) - 1, 0)
+        return self.masks[mode].get((1 << self.rules) - 1 if self.rules <= MOST_MASKED else 1, 0)
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class CohortBatch:
                 started = time.perf_counter()
                 block = read_block(needs, region, reader, pool)
                 _share(tallies, time.perf_counter() - started)
+                _fail_unread(block, cohorts, tallies)
                 parts = self._parts(block)
 
                 def evaluated(part: Block) -> Stays:
@@ -182,13 +185,29 @@ def _regions(
     return tuple(PersonRange(low, high - 1) for low, high in zip(cuts, bounds, strict=True))
 
 
+def _fail_unread(block: Block, cohorts: Mapping[int, Cohort], tallies: Mapping[int, Tally]) -> None:
+    """Give up the cohorts that need what could not be read, and no others."""
+    for number, cohort in cohorts.items() if block.unread else ():
+        lacking = sorted(needs_of((cohort,)).domains.keys() & block.unread.keys())
+        if lacking:
+            tallies[number].failed = block.unread[lacking[0]]
+
+
 def _evaluated(
     block: Block, cohorts: Mapping[int, Cohort], tallies: Mapping[int, Tally], lock: threading.Lock
 ) -> Stays:
     found = []
     for number, cohort in cohorts.items():
+        if tallies[number].failed is not None:
+            continue
         started = time.perf_counter()
-        selection = select(block, cohort)
+        try:
+            selection = select(block, cohort)
+        except (ArithmeticError, LookupError, TypeError, ValueError, MemoryError) as fault:
+            tallies[number].failed = EngineError(
+                "engine.failed", f"the engine failed ({type(fault).__name__})"
+            )
+            continue
         stays = selection.stays
         ids = block.periods.ids[stays.person]
         found.append(Stays(np.full(len(ids), number, dtype=np.int32), ids, stays.start, stays.end))

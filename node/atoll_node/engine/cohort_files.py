@@ -137,7 +137,8 @@ class CohortFiles:
         self._copy(
             "SELECT cohort_definition_id, subject_id, "
             "DATE '1970-01-01' + cohort_start_date AS cohort_start_date, "
-            "DATE '1970-01-01' + cohort_end_date AS cohort_end_date FROM (FROM cohort UNION ALL FROM kept)",
+            "DATE '1970-01-01' + cohort_end_date AS cohort_end_date "
+            f"FROM (FROM cohort UNION ALL FROM kept) {_answered(tallies)}",
             folder / "cohort.parquet",
         )
         self._table(
@@ -178,11 +179,17 @@ class CohortFiles:
         beside.replace(file)
 
 
+def _answered(tallies: Mapping[int, Tally]) -> str:
+    """Leave out the first blocks' rows of a cohort that failed in a later one."""
+    failed = [str(number) for number, tally in sorted(tallies.items()) if tally.failed is not None]
+    return f"WHERE cohort_definition_id NOT IN ({', '.join(failed)})" if failed else ""
+
+
 def _inclusion(tallies: Mapping[int, Tally]) -> list[tuple[int, ...]]:
     return [
         (number, mask, count, mode)
         for number, tally in sorted(tallies.items())
-        if tally.rules <= MOST_MASKED
+        if tally.failed is None and tally.rules <= MOST_MASKED
         for mode in (0, 1)
         for mask, count in sorted(tally.masks[mode].items())
     ]
@@ -192,6 +199,6 @@ def _summary(tallies: Mapping[int, Tally]) -> list[tuple[int, ...]]:
     return [
         (number, tally.base(mode), tally.final(mode), mode)
         for number, tally in sorted(tallies.items())
-        if tally.rules
+        if tally.failed is None and tally.rules
         for mode in (0, 1)
     ]

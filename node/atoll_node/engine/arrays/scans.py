@@ -21,6 +21,7 @@ from atoll_node.engine.facts import (
 from atoll_node.engine.plan import CodeMatch, Cohort, Counted, DrugEraEnd, Events
 from atoll_node.engine.sources import SOURCES, Source
 from atoll_node.engine.sql import Binder, Statement, quoted
+from atoll_node.errors import EngineError
 
 
 class Reads(Protocol):
@@ -114,14 +115,24 @@ EVERYBODY = PersonRange(-(2**63), 2**63 - 1)
 
 
 def read_block(needs: Needs, persons: PersonRange, session: Reads, pool: Executor) -> Block:
-    """Return the columns of the persons of a range; the tables are read side by side."""
+    """Return the columns of the persons of a range; the tables are read side by side.
+
+    A kind of records that cannot be read is named in ``unread``, so that only who needs it fails.
+    """
     periods = _periods(persons, session)
     facts = pool.submit(_persons, persons, periods.ids, session)
     found = {
         name: pool.submit(_records, name, wanted, persons, periods.ids, session)
         for name, wanted in needs.domains.items()
     }
-    return Block(periods, facts.result(), {name: records.result() for name, records in found.items()})
+    read: dict[str, Records] = {}
+    unread: dict[str, EngineError] = {}
+    for name, records in found.items():
+        try:
+            read[name] = records.result()
+        except EngineError as error:
+            unread[name] = error
+    return Block(periods, facts.result(), read, unread)
 
 
 def _periods(persons: PersonRange, session: Reads) -> Periods:
@@ -153,7 +164,7 @@ def _near(days: Whole) -> Whole:
 
 def _within(field_name: str, persons: PersonRange, binder: Binder) -> str:
     if persons == EVERYBODY:
-        return "TRUE"
+        return f"{field_name} IS NOT NULL"
     return f"{field_name} BETWEEN {binder.bind(persons.low)} AND {binder.bind(persons.high)}"
 
 

@@ -19,6 +19,7 @@ from atoll_node.engine.arrays.days import (
     keyed,
 )
 from atoll_node.engine.plan import Condition, Events, Filter, Shift
+from atoll_node.errors import EngineError
 
 Flag = tuple[tuple[Filter, ...], Shift | None]
 """What a record must fulfil beside its concept; the dates in it may be shifted."""
@@ -109,6 +110,8 @@ class Block:
     periods: Periods
     persons: Persons
     records: Mapping[str, Records]
+    unread: Mapping[str, EngineError] = field(default_factory=dict)
+    """Kinds of records that could not be read, and why."""
     made: dict[Events, Stream] = field(default_factory=dict)
     present: dict[Events, Truth] = field(default_factory=dict)
 
