@@ -197,6 +197,36 @@ def test_the_command_tells_the_same_story(house, tmp_path):
     assert shell("show", "q-0000000000000000").exit_code == 6
 
 
+def test_a_cohort_is_checked_against_what_each_site_holds(house, hub, tmp_path):
+    """The nodes' catalogs name one table, person: the sites lack what the cohort reads."""
+    entries = hub.entries("colon")
+    assert [entry.site for entry in entries] == list(SITES)
+    given = {
+        "ATOLL_CREDENTIALS": str(tmp_path / "none.json"),
+        "ATOLL_HUB": house.process.url,
+        "ATOLL_TOKEN": house.token,
+        "ATOLL_TOKEN_FILE": "",
+    }
+    file = COHORT.save(tmp_path / "cohort.json")
+    said = CliRunner().invoke(app, ["cohort", "check", str(file), "--json"], env=given)
+    assert said.exit_code == 1, said.output
+    found = json.loads(said.stdout)
+    assert found["digest"] == COHORT.digest()
+    assert {site["site"] for site in found["sites"]} == set(SITES)
+    for site in found["sites"]:
+        reasons = " ".join(obstacle["reason"] for obstacle in site["obstacles"])
+        assert "no table condition_occurrence" in reasons
+        assert "no concept_ancestor" in reasons
+
+
+def test_the_asynchronous_hub_lists_the_same_entries(house, hub):
+    async def listed():
+        async with atoll.AsyncHub(house.process.url, house.token) as opened:
+            return await opened.entries("colon")
+
+    assert asyncio.run(listed()) == hub.entries("colon")
+
+
 def test_following_survives_a_killed_hub(house, hub):
     run = hub.count(COHORT, project=house.project, deadline=60)
     first_seen, seen = threading.Event(), []
