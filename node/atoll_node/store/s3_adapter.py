@@ -214,7 +214,10 @@ def _plain(headers: Mapping[str, str | list[str] | tuple[str]]) -> dict[str, str
 
 
 def _pool(store: S3Store, retries: int) -> urllib3.PoolManager:
-    again = urllib3.Retry(retries, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504))
+    # In the end the store's last answer counts: its own code is told, not how often it was tried.
+    again = urllib3.Retry(
+        retries, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), raise_on_status=False
+    )
     trusted = str(store.ca_file) if store.ca_file else None
     return urllib3.PoolManager(timeout=_QUICK, retries=again, maxsize=16, ca_certs=trusted)
 
