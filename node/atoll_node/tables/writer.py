@@ -115,12 +115,13 @@ class Lake:
         return StoredFiles(self._places, table.uri)
 
     def _upload(self, uri: str, files: Iterable[LocalFile]) -> None:
-        bucket = self._bucket()
+        bucket = self.bucket()
         for file in files:
             bucket.put(file.path, f"{uri}/{file.path.name}")
             file.path.unlink()
 
-    def _bucket(self) -> Bucket:
+    def bucket(self) -> Bucket:
+        """Return the bucket of a lake in S3."""
         if self._places.s3 is None or self._places.keys is None:
             raise LakeError("store.none", "this store is not in S3")
         return Bucket(self._places.s3, self._places.keys)
