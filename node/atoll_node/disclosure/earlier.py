@@ -33,7 +33,7 @@ class Figure(Unserialisable):
     footprint: Footprint
     base: int
     leading: bool
-    """Compared in threes too: cohorts, one-way counts, exact sums and curves."""
+    """Compared in threes too: cohorts, one-way counts, few inner cells, exact sums and curves."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def standing(prints: Footprints, earlier: Sequence[Figure], minimum: int, round_
     held, fixed = set(prints.untraced), {}
     for key in sorted(prints.counts.keys() - {COHORT}, key=lambda key: (len(key), key)):
         found, dimensions = prints.counts[key], frozenset(dimension for dimension, _ in key)
-        if crowd.refuses(found, dimensions, leading=len(key) == 1):
+        if crowd.refuses(found, dimensions, leading=prints.leading(key)):
             held.add(key)
         elif found.name in crowd.known:
             fixed[key] = crowd.known[found.name]
@@ -147,6 +147,8 @@ class _Crowd:
     def _near_two(self, found: Footprint) -> bool:
         """Whether the set and two others, not both of this answer, are a whole and its parts but for few."""
         places = np.flatnonzero(self._leading[: len(self._names)])
+        if self._present[places].all():
+            return False
         sizes = self._sizes[places]
         foreign = ~(self._present[places][:, None] & self._present[places][None, :])
         sums = sizes[:, None] + sizes[None, :] - found.size

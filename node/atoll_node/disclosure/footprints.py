@@ -25,6 +25,8 @@ from atoll_schemas.query import TOTAL, Count, KaplanMeier, Query, Variable
 
 Hashes = NDArray[np.uint64]
 
+FEW_INNER = 60
+"""Inner cells of one answer that are compared in threes; of more, none is."""
 MOST_INNER = 2_000
 """Inner cells of one table; of a table with more, all of them stay."""
 BUCKETS = 256
@@ -61,6 +63,10 @@ class Footprints(Unserialisable):
     """Of each group the events with their days, and everybody with the day on which the follow-up ends."""
     untraced: frozenset[Key] = frozenset()
     """Inner cells that are too many to be compared: they stay."""
+
+    def leading(self, key: Key) -> bool:
+        """Whether a count is compared in threes too."""
+        return len(key) < 2 or sum(len(other) > 1 for other in self.counts) <= FEW_INNER
 
 
 def parted(hashes: Hashes, codes: NDArray[np.int64], parts: int) -> list[Footprint]:

@@ -87,7 +87,7 @@ def decided_figures(held: Held, prints: Footprints, base: int) -> Iterator[Figur
     ``base`` is the site's own rounding: what a stricter question shows counts as shown so finely.
     """
     for key, found in prints.counts.items():
-        yield Figure(found, STAYED if key in held.counts else held.bases.get(key, base), len(key) < 2)
+        yield Figure(found, STAYED if key in held.counts else held.bases.get(key, base), prints.leading(key))
     for place, found in prints.moments.items():
         yield Figure(found, STAYED if place in held.moments else 1, leading=True)
     for group, parts in prints.curves.items():
