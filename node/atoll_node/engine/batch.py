@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class Tally:
     rules: int
     masks: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
     seconds: float = 0.0
+    """Its share of the time on the clock: threads side by side do not count twice."""
     failed: EngineError | None = None
     """Why the cohort has no answer, though it was planned."""
 
@@ -144,15 +146,16 @@ class CohortBatch:
                 block = read_block(needs, region, reader, pool)
                 _share(tallies, time.perf_counter() - started)
                 _fail_unread(block, cohorts, tallies)
+                started = time.perf_counter()
                 parts = self._parts(block)
+                spent = dict.fromkeys(cohorts, 0.0)
 
-                def evaluated(part: Block) -> Stays:
-                    return _evaluated(part, cohorts, tallies, lock)
-
+                evaluated = partial(_evaluated, cohorts=cohorts, tallies=tallies, spent=spent, lock=lock)
                 for number, stays in enumerate(pool.map(evaluated, parts), start=1):
                     take(stays)
                     if done is not None:
                         done((place + number / len(parts)) / len(regions))
+                _share_spent(tallies, spent, time.perf_counter() - started)
         return tallies
 
     def _parts(self, block: Block) -> list[Block]:
@@ -167,6 +170,13 @@ def _share(tallies: Mapping[int, Tally], seconds: float) -> None:
     """Reading is for all alike."""
     for tally in tallies.values():
         tally.seconds += seconds / len(tallies)
+
+
+def _share_spent(tallies: Mapping[int, Tally], spent: Mapping[int, float], seconds: float) -> None:
+    """Share the time on the clock as the threads spent theirs."""
+    total = sum(spent.values())
+    for number, tally in tallies.items():
+        tally.seconds += seconds * spent[number] / total if total else seconds / len(tallies)
 
 
 def _regions(
@@ -194,7 +204,11 @@ def _fail_unread(block: Block, cohorts: Mapping[int, Cohort], tallies: Mapping[i
 
 
 def _evaluated(
-    block: Block, cohorts: Mapping[int, Cohort], tallies: Mapping[int, Tally], lock: threading.Lock
+    block: Block,
+    cohorts: Mapping[int, Cohort],
+    tallies: Mapping[int, Tally],
+    spent: dict[int, float],
+    lock: threading.Lock,
 ) -> Stays:
     found = []
     for number, cohort in cohorts.items():
@@ -213,7 +227,7 @@ def _evaluated(
         found.append(Stays(np.full(len(ids), number, dtype=np.int32), ids, stays.start, stays.end))
         with lock:
             tallies[number].add(selection)
-            tallies[number].seconds += time.perf_counter() - started
+            spent[number] += time.perf_counter() - started
     return together(found)
 
 
