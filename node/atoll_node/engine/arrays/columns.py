@@ -179,11 +179,16 @@ class Catalogue:
 def sorted_records(columns: Mapping[str, Whole]) -> Mapping[str, Whole]:
     """Return the columns in the order of person, start and record."""
     key = keyed(columns["person"], columns["start"])
-    same = key[1:] == key[:-1]
+    if not is_sorted(key):
+        order = np.argsort(key, kind="stable")
+        key, columns = key[order], _in_order(columns, order)
     record = columns["record"]
-    if is_sorted(key) and not (same & (record[1:] < record[:-1])).any():
-        return columns
-    order = np.lexsort((record, key))
+    if ((key[1:] == key[:-1]) & (record[1:] < record[:-1])).any():
+        return _in_order(columns, np.lexsort((record, key)))
+    return columns
+
+
+def _in_order(columns: Mapping[str, Whole], order: Whole) -> Mapping[str, Whole]:
     return {name: values[order] for name, values in columns.items()}
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from atoll_node.engine.arrays.columns import NO_KEY, Periods, Persons, Records, sorted_records
-from atoll_node.engine.arrays.days import FARTHEST, NO_DAY, Truth, Whole
+from atoll_node.engine.arrays.days import FARTHEST, NO_DAY, Truth, Whole, is_first
 from atoll_node.engine.arrays.streams import Block, Flag, flag_of
 from atoll_node.engine.facts import (
     counted_sql,
@@ -142,11 +142,14 @@ def _periods(persons: PersonRange, session: Reads) -> Periods:
             f"SELECT person_id, {_day('observation_period_start_date')} AS start, "
             f"{_day('observation_period_end_date')} AS until FROM observation_period "
             f"WHERE {_within('person_id', persons, binder)} AND observation_period_start_date IS NOT NULL "
-            "AND observation_period_end_date IS NOT NULL ORDER BY person_id, start, until"
+            "AND observation_period_end_date IS NOT NULL"
         )
     )
-    ids, person = np.unique(found["person_id"], return_inverse=True)
-    return Periods(ids, person.astype(np.int32), _near(found["start"]), _near(found["until"]))
+    order = np.lexsort((found["until"], found["start"], found["person_id"]))
+    owner = found["person_id"][order]
+    first = is_first(owner)
+    person = (np.cumsum(first) - 1).astype(np.int32)
+    return Periods(owner[first], person, _near(found["start"][order]), _near(found["until"][order]))
 
 
 def _day(value: str) -> str:
