@@ -14,7 +14,8 @@ from minio.minioadmin import MinioAdmin
 from minio.versioningconfig import ENABLED, VersioningConfig
 
 from atoll_node.bootstrap import World, real_world, running_alone
-from atoll_node.bootstrap.doctor import Machine, lines_of
+from atoll_node.bootstrap.doctor import lines_of
+from atoll_node.bootstrap.examined import Machine
 from atoll_node.cli import app
 from atoll_node.doctor.examination import examine
 from atoll_node.doctor.machine import GB, Listener, Volume

@@ -187,6 +187,29 @@ def test_a_node_whose_clock_is_ten_minutes_off_says_the_fix(consortium, tmp_path
         assert late.stop() == 0
 
 
+def test_the_doctor_is_content_with_a_node_that_is_up_and_its_hub(consortium):
+    done = consortium.node.cli("doctor", "--json", check=False)
+
+    said = done.json()
+    lines = {line["line"]: line for line in said["lines"]}
+    assert (done.code, said["blockers"]) == (0, 0), said
+    assert said["seconds"] < 30
+    assert lines["listening ports"]["told"] == "the node takes no connection from other machines"
+    assert "is enrolled there" in lines["hub"]["told"]
+    assert {lines[name]["state"] for name in ("hub", "protocol version", "clock")} == {"ok"}
+
+
+def test_the_doctor_finds_a_clock_that_is_ten_minutes_off(consortium, tmp_path):
+    late = make_node(tmp_path, "east", consortium.hub.url, None, clock_shift=600)
+
+    done = late.cli("doctor", "--json", check=False)
+
+    (clock,) = [line for line in done.json()["lines"] if line["line"] == "clock"]
+    assert done.code == 8
+    assert clock["state"] == "blocker"
+    assert "NTP" in clock["fix"]
+
+
 def test_a_stopped_node_ends_in_order(consortium):
     assert consortium.node.stop() == 0
     assert consortium.node.standing()["state"] == "stopped"
