@@ -375,6 +375,6 @@ def test_a_time_that_is_none_is_refused(field: str, text: Any):
 
 
 @pytest.mark.parametrize("text", ["2026-13-01", "2026-02-30", "04.03.2026", "soon", "2026-03-04T12:00:00Z"])
-@pytest.mark.parametrize("field", ["Period.StartDate", "DateRange.Value", "CatalogPush.last_ingest"])
+@pytest.mark.parametrize("field", ["CatalogPush.last_ingest"])
 def test_a_day_that_is_none_is_refused(field: str, text: str):
-    assert refusal(field, text).startswith(("date_", "value_error"))
+    assert refusal(field, text).startswith("date_")
