@@ -115,6 +115,12 @@ def test_parts_of_a_set_have_the_footprints_of_the_parts() -> None:
     assert [part.name for part in many[:3]] == [part.name for part in parted(hashes, codes, 3)]
 
 
+def test_a_figure_that_stayed_hides_none_that_is_near_it() -> None:
+    """Nobody can subtract what nobody saw."""
+    stayed = Figure(of_persons(persons_from(0, 96)), STAYED, leading=True)
+    assert not standing(Footprints({(): of_persons(persons_from(0, 100))}), [stayed], 10, 5).too_near
+
+
 def test_too_many_figures_are_refused_never_let_pass() -> None:
     one = Figure(of_persons(persons_from(0, 50)), 5, leading=False)
     with pytest.raises(Refused) as caught:

@@ -98,6 +98,8 @@ class _Crowd:
 
     def __init__(self, earlier: Sequence[Figure], prints: Footprints, minimum: int) -> None:
         self.known = {figure.footprint.name: figure.base for figure in earlier}
+        # Nobody can subtract what stayed: it counts only where it would be shown itself.
+        earlier = [figure for figure in earlier if figure.base != STAYED]
         self._minimum = minimum
         self._own = _own(prints)
         self._names = [figure.footprint.name for figure in earlier]
