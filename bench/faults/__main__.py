@@ -7,6 +7,7 @@ The same seed draws the same faults; what they hit depends on the machine's timi
 import argparse
 import sys
 import tempfile
+from math import inf
 from pathlib import Path
 
 from bench.faults.campaign import Outcome, campaign
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--store", choices=sorted(STORES), default="minio")
     parser.add_argument("--commits", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=inf, help="stop after so long, and report")
     parser.add_argument("--only", choices=ALL, action="append", help="one kind of fault; may be repeated")
     options = parser.parse_args()
     if binary_of(options.store) is None:
@@ -32,7 +34,12 @@ def main() -> int:
     kinds = tuple(options.only or ALL)
     with tempfile.TemporaryDirectory() as folder:
         outcome = campaign(
-            STORES[options.store], Path(folder), commits=options.commits, seed=options.seed, kinds=kinds
+            STORES[options.store],
+            Path(folder),
+            commits=options.commits,
+            seed=options.seed,
+            kinds=kinds,
+            seconds=options.minutes * 60,
         )
     sys.stdout.write(told(options.store, outcome))
     return int(bool(outcome.breaches))

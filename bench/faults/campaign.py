@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from minio.error import MinioException
@@ -78,10 +79,12 @@ class Campaign:
         self._store = server.process
         self.outcome = Outcome(seed)
 
-    def run(self, commits: int, kinds: tuple[str, ...] = ALL) -> Outcome:
-        """Run until so many commits were acknowledged under faults, or something does not hold."""
+    def run(self, commits: int, kinds: tuple[str, ...] = ALL, *, seconds: float = inf) -> Outcome:
+        """Run until so many commits were acknowledged, time is over, or something does not hold."""
         begun = time.monotonic()
         while self.outcome.commits < commits and not self.outcome.breaches:
+            if time.monotonic() - begun > seconds:
+                break
             self._episode(self._draw.choice(kinds))
         self.outcome.breaches += self._look(self._pinned)
         self.outcome.seconds = time.monotonic() - begun
@@ -217,12 +220,18 @@ class Campaign:
 
 
 def campaign(
-    running: Running, folder: Path, *, commits: int, seed: int, kinds: tuple[str, ...] = ALL
+    running: Running,
+    folder: Path,
+    *,
+    commits: int,
+    seed: int,
+    kinds: tuple[str, ...] = ALL,
+    seconds: float = inf,
 ) -> Outcome:
     """Start a store, put the gateway before it, and run."""
     with running(folder / "store") as server, gateway(server) as gate:
         work = Campaign(server, gate, folder / "work", seed)
         try:
-            return work.run(commits, kinds)
+            return work.run(commits, kinds, seconds=seconds)
         finally:
             work.stop()

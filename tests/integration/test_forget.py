@@ -6,6 +6,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from minio.commonconfig import ENABLED
+from minio.versioningconfig import VersioningConfig
 
 from atoll_node.bootstrap import open_node
 from atoll_node.bootstrap.data import open_stages
@@ -20,6 +22,7 @@ from atoll_node.releases import Releases, ReleaseWithdrawn
 from atoll_node.sources.rules import person_number, stable_number
 from tests.support.hospital import small_export
 from tests.support.lake_node import LakeNode, make_node
+from tests.support.minio import BUCKET, running_minio
 from tests.support.node_records import a_query, frozen_world
 
 GONE = 2
@@ -336,3 +339,28 @@ def test_a_kept_record_goes_when_it_may_be_about_the_person(tmp_path, entry, goe
     assert purge(tmp_path, ["2"]) == int(goes)
     assert bool(file.read_text()) is not goes
     assert not list(tmp_path.rglob("*.draft"))
+
+
+def test_a_versioning_bucket_keeps_nothing_of_the_person(tmp_path, capsys):
+    with running_minio(tmp_path / "minio") as server:
+        server.client.set_bucket_versioning(BUCKET, VersioningConfig(ENABLED))
+        store = server.store(tmp_path / "keys", prefix="kept")
+        more = (
+            f'\n[store]\nkind = "s3"\nendpoint = "{store.endpoint}"\nbucket = "{BUCKET}"\nprefix = "kept"\n'
+            f'access_key_file = "{store.access_key_file}"\nsecret_key_file = "{store.secret_key_file}"\n'
+        )
+        node = make_node(tmp_path, capsys, more=more)
+        node.call("ingest", "lab")
+        node.call("release", "lab")
+
+        proof = forget(node, GONE)
+
+        found = server.client.list_objects(BUCKET, "kept/lab/", recursive=True, include_version=True)
+        kept = [one for one in found if one.object_name.endswith(".parquet")]
+        files = [tmp_path / f"{number}.parquet" for number in range(len(kept))]
+        for one, file in zip(kept, files, strict=True):
+            assert not one.is_delete_marker
+            server.client.fget_object(BUCKET, one.object_name, str(file), version_id=one.version_id)
+    assert proof["datasets"][0]["successor"] == "lab-0002"
+    assert not of_the_person(node.home) & numbers_in(files)
+    assert pseudonyms_of(node.home, Kind.PERSON, 1, 3, 4) <= numbers_in(files)
