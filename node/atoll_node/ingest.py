@@ -37,7 +37,6 @@ from atoll_node.staging import Staged
 from atoll_node.tables.places import places_of
 from atoll_node.tables.writer import Lake
 from atoll_node.workroom import connected, workroom
-from atoll_schemas.tables import core_1
 
 Clock = Callable[[], datetime]
 
@@ -195,8 +194,7 @@ def _stands(report: IngestReport, batch: str, settings: str, lake: Lake) -> bool
 
 def _marks(lake: Lake) -> Mapping[str, str]:
     """Return the last batch's mark of each table that exists."""
-    tables = (lake.table(spec) for spec in core_1().tables)
-    return {table.spec.name: f"{table.mark(BATCH) or 0:016x}" for table in tables if table.exists}
+    return {table.spec.name: f"{table.mark(BATCH) or 0:016x}" for table in lake.tables()}
 
 
 def _decisive(dataset: DatasetSettings, policy: Policy) -> str:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class LocalFile:
 
 CLUSTERED = "k"
 """How the names of files begin whose rows maintenance has sorted by person."""
+OPENED_AT_ONCE = 8
 WriteRows = Callable[[Path, str], Iterable[LocalFile]]
 """Writes a table's rows as Parquet files below a folder, named after a stem."""
 
@@ -107,7 +109,9 @@ class Lake:
 
     def tables(self) -> tuple[LakeTable, ...]:
         """Open every table that exists, in the model's order."""
-        found = (self.table(spec) for spec in core_1().tables)
+        # Each opening waits for the store; together they wait about as long as one.
+        with ThreadPoolExecutor(max_workers=OPENED_AT_ONCE) as opening:
+            found = tuple(opening.map(self.table, core_1().tables))
         return tuple(table for table in found if table.exists)
 
     def stored(self, table: LakeTable) -> StoredFiles:
