@@ -33,6 +33,8 @@ KEYS = {
 }  # fmt: skip
 """What either store is started with."""
 PATIENCE = 120.0
+WRITER_SECONDS = 25.0
+"""A writer that is still trying then is killed: its clients wait longer and longer between tries."""
 BATCHES = (6, 18)
 PIN_EVERY = 5
 INGEST = (
@@ -113,7 +115,7 @@ class Campaign:
     def _harm(self, kind: str) -> Iterator[list[str]]:
         """Set the fault for a while; yield the writer's options."""
         if kind in REQUESTS:
-            harm = Harmful(kind, self._draw.choice((0.02, 0.1, 0.3)), random.Random(self._draw.random()))
+            harm = Harmful(kind, self._draw.choice((0.02, 0.05, 0.15)), random.Random(self._draw.random()))
             self._gate.spoiler = harm
             try:
                 yield []
@@ -135,7 +137,7 @@ class Campaign:
         try:
             if kind in {"writer killed", "store killed and restarted"}:
                 self._strike(kind, process)
-            process.wait(PATIENCE)
+            process.wait(WRITER_SECONDS)
         except subprocess.TimeoutExpired:
             pass
         finally:
