@@ -248,6 +248,20 @@ class TestTablesThatShareCells:
             before = large[(*levels, TOTAL)]
             assert isinstance(before, Counted) or not isinstance(cell, Counted)
 
+    def test_a_cohort_that_is_withheld_as_a_level_of_itself_is_known_all_the_same(self) -> None:
+        """Everybody of the cohort has the level, which stays beside empty ones; its size was shown."""
+        site = MarkedSite(60)
+        for person in range(1, 61):
+            site.level("a", person, "a1" if person <= 15 else "a2")
+            site.level("b", person, "b1" if person in (1, 2, 3, 4) or person > 40 else "b2")
+        site.mark("a1", range(1, 16))
+        a, b = grade("a", "a", a1=["a1"], a2=["a2"]), grade("b", "b", b1=["b1"], b2=["b2"])
+        first = site.ask(Count(by=(a,)), "a1")
+        assert isinstance(persons(first), Counted)
+        table = cells(site.ask(Crosstab(variables=(a, b))))
+        assert isinstance(table["a1", "b1"], Withheld)
+        assert isinstance(table["a1", "b2"], Withheld), "15±2 less 11±2 would leave 4±4"
+
     def test_a_cohort_of_which_a_table_shows_two_parts(self) -> None:
         """Of the cohort of 37, a table on everybody shows 12 and 22: 3 would be left over."""
         site = MarkedSite(90)

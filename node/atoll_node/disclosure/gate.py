@@ -73,7 +73,10 @@ def _kept(
 ) -> bool:
     """Remember the answer; ``False`` when another of the project was remembered since it was judged."""
     seen = {figure.footprint.name for figure in earlier}
-    named = {figure.footprint.name: figure for figure in figures}
+    named: dict[int, Figure] = {}
+    # The same persons can stand in two places of an answer; what is shown in one of them is known.
+    for figure in sorted(figures, key=lambda one: (one.base != STAYED, -one.base)):
+        named[figure.footprint.name] = figure
     new = [figure for name, figure in named.items() if name not in seen]
     project = case.query.project
     return ledger.keep_figures(project, new, len(earlier)) and ledger.keep(
