@@ -4,9 +4,11 @@ Each error is one that a compiler of cohorts could make. It is planted into the 
 random questions of the differential must then differ from the reference.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -20,10 +22,14 @@ from atoll_node.engine.connection import Session
 from atoll_node.engine.sql import Statement
 from atoll_node.reference import evaluate
 from atoll_node.settings import EngineSettings
+from atoll_schemas.circe import CohortExpression
 from atoll_schemas.query import Query
+from tests.support.circe_strategies import Json
+from tests.support.dense_sites import site as dense_site
 from tests.support.lake import release_of
 from tests.support.same_aggregates import differences
 from tests.support.small_sites import Tables, queries, site, sites
+from tests.support.three_engines import NodeEngines, Rows, reference_answers
 
 Rewrite = Callable[[str], str]
 
@@ -48,21 +54,24 @@ def planted(rewrite: Rewrite) -> Iterator[None]:
         yield
 
 
-STATEMENTS: dict[str, Rewrite] = {
+FIRST = re.compile(r"QUALIFY (row_number\(\) OVER \(PARTITION BY r\.person_id [^)]*\)) = 1")
+COHORTS: dict[str, Rewrite] = {
     "the last day of a window is left out": replaced("a.start_date <= (x.", "a.start_date < (x."),
     "the first day of a window is left out": replaced("a.start_date >= (x.", "a.start_date > (x."),
     "the end of the index event is taken for its start": replaced("(x.end_date +", "(x.start_date +"),
     "events outside observation count": replaced("a.start_date <= x.op_end", "TRUE"),
     "the visit is not compared": replaced("a.visit_id = x.visit_id", "TRUE"),
-    "every group is ANY": replaced(" AND ((q.event_id IN", " OR ((q.event_id IN"),
-    "the first record is not chosen": replaced("e.ordinal = 1", "TRUE"),
+    "every group is ANY": replaced(" AND (q.event_id IN", " OR (q.event_id IN"),
+    "the first record is not chosen": lambda text: FIRST.sub(r"QUALIFY \1 >= 1", text),
     "the last entry is taken for the first": replaced(
-        "min(start_date) AS start_date FROM o", "max(start_date) AS start_date FROM o"
+        "min(sort_date) AS sort_date FROM o", "max(sort_date) AS sort_date FROM o"
     ),
     "stays that touch are not joined": replaced("start_date <= max(end_date)", "start_date < max(end_date)"),
     "a drug without an end lasts for a day": replaced(" + r.days_supply", " + 1"),
     "at most counts one more": replaced("NOT IN (SELECT x.event_id", "IN (SELECT x.event_id"),
     "records count twice in distinct": replaced("count(DISTINCT a.concept_id)", "count(*)"),
+}  # fmt: skip
+ANALYSES: dict[str, Rewrite] = {
     "follow-up goes on for a day": replaced(
         "_end_date - i.index_date)", "_end_date - i.index_date + 1)"
     ),
@@ -110,10 +119,98 @@ def finds(differ: Callable[[Tables, Query], bool]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("rewrite", STATEMENTS.values(), ids=STATEMENTS)
-def test_a_wrong_statement_is_found(differ: Callable[[Tables, Query], bool], rewrite: Rewrite) -> None:
+@pytest.mark.parametrize("rewrite", ANALYSES.values(), ids=ANALYSES)
+def test_a_wrong_analysis_is_found(differ: Callable[[Tables, Query], bool], rewrite: Rewrite) -> None:
     with planted(rewrite):
         assert finds(differ)
+
+
+KINDS = st.sampled_from(["ConditionOccurrence", "DrugExposure", "Measurement"])
+ends = st.builds(
+    lambda days, sign: {"Days": days, "Coeff": sign},
+    st.sampled_from([0, 1, 9, 10, 20]),
+    st.sampled_from([-1, 1]),
+)
+
+
+@st.composite
+def telling(draw: st.DrawFn) -> Json:
+    """Draw an expression whose rows show each event for itself, and one condition with narrow windows."""
+    kind = draw(KINDS)
+    occurrence: Json = {"Type": draw(st.integers(0, 2)), "Count": draw(st.integers(0, 2))}
+    if draw(st.booleans()):
+        occurrence["IsDistinct"] = True
+    near: Json = {
+        "Criteria": {draw(KINDS): {}},
+        "Occurrence": occurrence,
+        "RestrictVisit": draw(st.booleans()),
+    }
+    if draw(st.integers(0, 3)):
+        window = {"Start": draw(ends), "End": draw(ends), "UseIndexEnd": draw(st.booleans())}
+        near |= {"StartWindow": window, "IgnoreObservationPeriod": draw(st.booleans())}
+    group = {"Type": "ALL", "CriteriaList": [near], "DemographicCriteriaList": [], "Groups": []}
+    if draw(st.booleans()):
+        group["CriteriaList"] = [near, {"Criteria": {draw(KINDS): {}}, "Occurrence": {"Type": 2, "Count": 2}}]
+    body = {"First": True} if draw(st.booleans()) else {}
+    limit = draw(st.sampled_from(["All", "All", "First"]))
+    alone = {"DateOffset": {"DateField": draw(st.sampled_from(["StartDate", "EndDate"])), "Offset": 0}}
+    every = {"Type": "All"}
+    return {
+        "PrimaryCriteria": {"CriteriaList": [{kind: body}], "PrimaryCriteriaLimit": {"Type": limit}},
+        "InclusionRules": [{"name": "near", "expression": group}] if draw(st.integers(0, 4)) else [],
+        "ExpressionLimit": every,
+        "EndStrategy": alone,
+    }
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Telling expressions on one dense site, with what the reference selects."""
+
+    tables: Tables
+    asked: tuple[CohortExpression, ...]
+    wanted: tuple[Rows, ...]
+
+
+@pytest.fixture(scope="module")
+def lots() -> tuple[Lot, ...]:
+    drawn: list[CohortExpression] = []
+
+    @settings(quick, max_examples=120)
+    @given(telling())
+    def collect(asked: Json) -> None:
+        drawn.append(CohortExpression.from_json(asked))
+
+    collect()
+    halves = (tuple(drawn[::2]), tuple(drawn[1::2]))
+    tables = ("condition_occurrence", "drug_exposure", "measurement")
+    return tuple(_lot(dense_site(Random(number), 12, tables), half) for number, half in enumerate(halves))
+
+
+def _lot(tables: Tables, asked: tuple[CohortExpression, ...]) -> Lot:
+    return Lot(tables, asked, tuple(answer.rows for answer in reference_answers(tables, asked)))
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> NodeEngines:
+    return NodeEngines(tmp_path_factory.mktemp("sensitivity"))
+
+
+def is_found(engines: NodeEngines, lots: tuple[Lot, ...]) -> bool:
+    """Whether an expression of the lots has other rows by statements than by the reference."""
+    return any(
+        engines.by_statements(lot.tables, [asked])[0] != wanted
+        for lot in lots
+        for asked, wanted in zip(lot.asked, lot.wanted, strict=True)
+    )
+
+
+@pytest.mark.parametrize("rewrite", COHORTS.values(), ids=COHORTS)
+def test_a_wrong_statement_of_a_cohort_is_found(
+    engines: NodeEngines, lots: tuple[Lot, ...], rewrite: Rewrite
+) -> None:
+    with planted(rewrite):
+        assert is_found(engines, lots)
 
 
 def test_without_an_error_nothing_is_found(differ: Callable[[Tables, Query], bool]) -> None:
