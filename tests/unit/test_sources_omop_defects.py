@@ -290,3 +290,11 @@ def test_progress_tells_the_table_and_the_bytes(tmp_path):
     last = found.events[-1]
     assert (last.table, last.rows) == ("person", 1)
     assert last.bytes_read == last.bytes_total
+
+
+def test_a_first_line_that_is_no_header_is_refused_without_its_values(tmp_path):
+    with pytest.raises(SourceError) as refused:
+        stage_files(tmp_path, {"person.csv": "7001,8507,Zweig\n7002,8532,Other\n"})
+
+    assert refused.value.code == "source.header"
+    assert "Zweig" not in str(refused.value)

@@ -186,6 +186,13 @@ class OmopTable:
                 self._warn(file, "column.unknown", f": {column}{did_you_mean(lower, self._known)}")
             else:
                 places.setdefault(field, place)
+        if not places:
+            # What stands there is a record, not a header: its values may not be shown as names of columns.
+            raise SourceError(
+                "source.header",
+                f"{self._table.name}: the first line of file {file.ordinal} names no field of the table",
+                "write the names of the fields into the first line",
+            )
         return places
 
     def _warn(self, file: SourceFile | None, code: str, detail: str = "") -> None:
