@@ -305,6 +305,7 @@ def test_a_digest_is_that_of_the_bytes(tmp_path, content):
         ("a.csv.gz", gzip.compress(b"a,b") + gzip.compress(b"\0"), True),
         ("a.csv.gz", gzip.compress(b"a,b") + b"\0" * 9, False),
     ],
+    ids=("nul", "none", "late", "parquet", "packed nul", "packed none", "packed late", "padding"),
 )
 def test_a_nul_is_looked_for_in_text_alone(tmp_path, name, content, has_nul):
     assert digested(written(tmp_path, name, content)).has_nul is has_nul
