@@ -4,6 +4,7 @@ A new release with one more person would round some counts up and others not, an
 A figure that differs by fewer persons than the minimum from the one described last stays as it was then.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -28,7 +29,7 @@ def settled(profile: Profile, before: Figures, minimum: int) -> Profile:
         return profile
 
     def stays(name: str, now: int) -> int:
-        earlier = before.get(name, 0)
+        earlier = before.get(_mark(name), 0)
         return earlier if abs(now - earlier) < minimum else now
 
     return replace(
@@ -41,8 +42,12 @@ def settled(profile: Profile, before: Figures, minimum: int) -> Profile:
 
 
 def figures_of(profile: Profile) -> dict[str, int]:
-    """Return every figure by its name, to be kept at the node."""
-    return dict(_named(profile))
+    """Return every figure by a mark of its name, to be kept at the node; no code is readable there."""
+    return {_mark(name): figure for name, figure in _named(profile)}
+
+
+def _mark(name: str) -> str:
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
 
 
 def _table(table: TableProfile, stays: _Stays) -> TableProfile:
@@ -106,19 +111,19 @@ class Described:
         self._state = state
         state.create(
             "CREATE TABLE IF NOT EXISTS catalog_figure"
-            " (dataset TEXT NOT NULL, name TEXT NOT NULL, figure INTEGER NOT NULL,"
-            " PRIMARY KEY (dataset, name))"
+            " (dataset TEXT NOT NULL, mark TEXT NOT NULL, figure INTEGER NOT NULL,"
+            " PRIMARY KEY (dataset, mark))"
         )
 
     def last(self, dataset: str) -> dict[str, int]:
         """Return the figures; none before a dataset is described for the first time."""
-        question = "SELECT name, figure FROM catalog_figure WHERE dataset = ?"
+        question = "SELECT mark, figure FROM catalog_figure WHERE dataset = ?"
         rows = self._state.connection().execute(question, (dataset,)).fetchall()
-        return {row["name"]: row["figure"] for row in rows}
+        return {row["mark"]: row["figure"] for row in rows}
 
     def keep(self, dataset: str, figures: Figures) -> None:
         """Put figures in the place of those before."""
-        rows = [(dataset, name, figure) for name, figure in figures.items()]
+        rows = [(dataset, mark, figure) for mark, figure in figures.items()]
         with self._state.transaction() as connection:
             connection.execute("DELETE FROM catalog_figure WHERE dataset = ?", (dataset,))
             connection.executemany("INSERT INTO catalog_figure VALUES (?, ?, ?)", rows)
