@@ -34,6 +34,7 @@ COHORT = {
 }
 SEX = {"name": "sex", "definition": {"kind": "demographic", "field": "sex"}}
 AGE = {"name": "age", "definition": {"kind": "demographic", "field": "age"}, "edges": [40, 60, 80]}
+DEATH = {"name": "death", "definition": {"kind": "death"}}
 ARM = {
     "name": "arm",
     "definition": {
@@ -46,7 +47,7 @@ QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("count", {"by": [SEX]}),
     ("crosstab", {"variables": [SEX, ARM]}),
     ("crosstab", {"variables": [SEX, AGE]}),
-    ("kaplan_meier", {"outcome": {"name": "death", "definition": {"kind": "death"}}, "by": ARM}),
+    ("kaplan_meier", {"outcome": DEATH, "by": ARM}),
 )
 METHODS = ["count", "table1", "crosstab", "kaplan_meier"]
 
@@ -164,9 +165,10 @@ def _ask_everything(found: Consortium, person: httpx.Client, project: str) -> No
         table1 = ("table1", {"variables": [AGE, SEX, numbers[dataset]], "by": SEX | {"name": "of_sex"}})
         for method, parts in (*QUESTIONS, table1):
             if dataset == "flat" and "arm" in json.dumps(parts):
-                continue  # Refused by the node: the dataset holds no trial.
+                continue  # The dataset holds no trial.
             found.answers.append(_ask(person, project, dataset, {"method": method, **parts}))
-    found.answers.append(_ask(person, project, "flat", {"method": "count", "by": [ARM]}))
+    # Refused by the node: the dataset holds no deaths.
+    found.answers.append(_ask(person, project, "flat", {"method": "kaplan_meier", "outcome": DEATH}))
     few = {**COHORT, "InclusionRules": [_only_the_marked(found)]}
     found.answers.append(_ask(person, project, "omop", {"method": "count"}, few))
 

@@ -88,7 +88,7 @@ class Scanner:
             for token, needles in self._needles
             if isinstance(token.value, str) and any(needle in words for needle in needles)
         ]
-        return [*whole, *longer]
+        return list(dict.fromkeys((*whole, *longer)))
 
 
 def columns_of(file: Path) -> Iterator[tuple[str, list[Any]]]:

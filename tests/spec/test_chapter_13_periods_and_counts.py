@@ -141,4 +141,4 @@ def test_what_the_records_do_not_have_cannot_be_counted(stays, kind, column):
     tables = site_of(kind, "person_id", (1, 1, 1))
     with pytest.raises(EngineError) as refused:
         stays(tables, number_of(kind, column, 1, AT_LEAST))
-    assert refused.value.code == "engine.count_column"
+    assert refused.value.code == "engine.unsupported"
