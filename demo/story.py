@@ -97,7 +97,7 @@ def catalog(tale: Tale) -> None:
         offered = {(at.site, view.dataset) for view in tale.hub.datasets() for at in view.sites}
         return expected <= offered
 
-    wait_until(complete, 30, "the catalog did not reach the hub", "read up.log below demo-out/work")
+    wait_until(complete, 30, "the catalog did not reach the hub", "read the up.log files below demo-out")
     rows = [
         (
             view.dataset,
@@ -184,7 +184,7 @@ def _requested(hospital: Hospital, project: str) -> str:
         return bool(found)
 
     wait_until(
-        arrived, 30, f"the application did not reach {hospital.site}", "read up.log below demo-out/work"
+        arrived, 30, f"the application did not reach {hospital.site}", "read the up.log files below demo-out"
     )
     return found[0]
 
@@ -195,7 +195,7 @@ def _wait_for_permits(tale: Tale) -> None:
         return all(permit.state == "active" for permit in project.permits)
 
     wait_until(
-        granted, 30, "the stewards' decisions did not reach the hub", "read up.log below demo-out/work"
+        granted, 30, "the stewards' decisions did not reach the hub", "read the up.log files below demo-out"
     )
 
 
@@ -318,7 +318,9 @@ def absence(tale: Tale) -> None:
     partial = asked(tale, "partial", lambda: survival(tale, deadline=8))
     log_rank(tale, partial)
     if partial.contract.answered != len(tale.federation.hospitals) - 1:
-        raise DemoStopped(f"expected two answers, saw {partial.headline}", "read up.log below demo-out/work")
+        raise DemoStopped(
+            f"expected two answers, saw {partial.headline}", "read the up.log files below demo-out"
+        )
     tale.screen.say(f"[bold]{partial.headline}[/]: the answer says so, and is not pooled as if it were all")
     tale.screen.say("asked once more with time to wait; meanwhile the node is started again …")
     began = time.perf_counter()
@@ -333,7 +335,7 @@ def absence(tale: Tale) -> None:
     tale.screen.say(f"{away.site} caught up {seconds:.1f} s after its start: {whole.headline}")
     if whole.contract.answered != len(tale.federation.hospitals):
         raise DemoStopped(
-            f"the restarted node did not answer: {whole.headline}", "read up.log below demo-out/work"
+            f"the restarted node did not answer: {whole.headline}", "read the up.log files below demo-out"
         )
     tale.screen.facts(
         "absence", {"partial": partial.headline, "whole": whole.headline, "seconds": round(seconds, 2)}
@@ -350,7 +352,8 @@ def what_left(tale: Tale) -> None:
         f"[bold]{left.rows} patient rows[/] ({left.searched:,} medical record numbers, names and pseudonyms "
         "were searched for in every byte)"
     )
-    tale.screen.say("look yourself: .venv/bin/atoll-node outbound --home demo-out/work/north/node")
+    home = tale.federation.hospitals[0].node.home.relative_to(tale.out)
+    tale.screen.say(f"look yourself: .venv/bin/atoll-node outbound --home {tale.out.name}/{home}")
     tale.screen.facts("outbound", left.facts())
 
 
