@@ -33,7 +33,10 @@ CHAPTERS = (
 
 
 def begin(*arguments: str) -> "subprocess.Popen[bytes]":
-    """Start the demo as a terminal does: in a process group of its own, without a terminal to wait for."""
+    """Start the demo as a terminal does: in a process group of its own that hears Ctrl-C.
+
+    A shell that runs these tests in the background ignores Ctrl-C, and so would what it starts.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         cwd=ROOT,
@@ -41,6 +44,7 @@ def begin(*arguments: str) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

@@ -157,3 +157,14 @@ def test_opted_out_persons_stand_in_no_table(batch, policy, opt_outs):
     assert {row["note_id"] for row in stored["note_nlp"]} <= notes
     facts = {row["fact_id_1"] for row in stored["fact_relationship"] if row["domain_concept_id_1"] == 56}
     assert not gone & facts
+
+
+def test_a_fact_about_an_opted_out_person_stays_away_though_the_batch_has_no_other_record_of_them():
+    row = dict.fromkeys((field.name for field in core_1().table("fact_relationship").fields), 0)
+    named = row | {"domain_concept_id_1": 56, "fact_id_1": 5, "domain_concept_id_2": 57}
+    other = named | {"fact_id_1": 6}
+    batch = dict.fromkeys(NAMES, ()) | {"fact_relationship": [named, other]}
+
+    stored = stored_of({name: list(rows) for name, rows in batch.items()}, Policy(), frozenset({5}))
+
+    assert [row["fact_id_1"] for row in stored["fact_relationship"]] == [PSEUDONYMS.of("person", 6)]

@@ -22,6 +22,7 @@ from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms
 from atoll_node.deidentify.sql import (
     KEPT_KEYS,
     LEFT_OUT_KEYS,
+    OPT_OUTS,
     PERSONS,
     Records,
     block_of,
@@ -150,22 +151,22 @@ class Deidentification:
         self._make_keyed_persons()
         self._run(
             f"CREATE OR REPLACE TEMP TABLE {PERSONS} AS"
-            f" SELECT source, pseudonym, shift, source IN (SELECT source FROM atoll_opt_outs) AS opted_out,"
+            f" SELECT source, pseudonym, shift, source IN (SELECT source FROM {OPT_OUTS}) AS opted_out,"
             f" last_date FROM atoll_persons_keyed JOIN atoll_last_dates USING (source)"
         )
         if self._number(f"SELECT count(*) - count(DISTINCT pseudonym) FROM {PERSONS}"):
             raise _collision()
 
     def _leave_out(self) -> None:
-        """Fill ``atoll_opt_outs`` with the persons who opted out and with those who were forgotten."""
+        """Fill ``OPT_OUTS`` with the persons who opted out and with those who were forgotten."""
         if self._forgotten:
             self.returned = frozenset(self._found_again())
             self._opt_outs |= self.returned
-        self._run("CREATE OR REPLACE TEMP TABLE atoll_opt_outs (source BIGINT)")
+        self._run(f"CREATE OR REPLACE TEMP TABLE {OPT_OUTS} (source BIGINT)")
         if self._opt_outs:
             listed = pa.table({"source": pa.array(sorted(self._opt_outs), pa.int64())})
             self._register("atoll_opt_out_list", listed)
-            self._run("INSERT INTO atoll_opt_outs SELECT source FROM atoll_opt_out_list")
+            self._run(f"INSERT INTO {OPT_OUTS} SELECT source FROM atoll_opt_out_list")
             self._connection.unregister("atoll_opt_out_list")
 
     def _found_again(self) -> Iterable[int]:

@@ -30,6 +30,8 @@ PERSONS = "atoll_persons"
 FACT_KINDS = (Kind.PERSON, Kind.CARE_SITE, Kind.RECORD)
 KEPT_KEYS = "atoll_kept_keys"
 """Keys of rows of persons that stay, by table: how a linked row finds whether its owner stays."""
+OPT_OUTS = "atoll_opt_outs"
+"""Everybody who opted out, whether the batch has records of them or not."""
 LEFT_OUT_KEYS = "atoll_left_out_keys"
 """Keys of rows of opted-out persons, whatever their table."""
 
@@ -256,7 +258,7 @@ def _might_refer(table: Table, field: Field) -> str:
     record = f"coalesce({column} IN (SELECT key FROM {LEFT_OUT_KEYS}), false)"
     if not is_fact(table, field):
         return record
-    persons = f"coalesce({column} IN (SELECT source FROM {PERSONS} WHERE opted_out), false)"
+    persons = f"coalesce({column} IN (SELECT source FROM {OPT_OUTS}), false)"
     return (
         f"CASE s.{quoted(domain_field(field))} WHEN {PERSON_DOMAIN} THEN {persons}"
         f" WHEN {CARE_SITE_DOMAIN} THEN false ELSE {record} END"
