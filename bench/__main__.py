@@ -1,7 +1,8 @@
 """Measure every work side by side and write ``bench/RESULTS.md`` with the machine that it ran on.
 
-``make bench`` runs all; ``make bench ARGS="--quick --only aggregate"`` takes small data and one work, and
-prints without writing. Every figure is a ratio to a peer in the same run, or stands beside its limit.
+``make bench`` runs all; ``make bench ARGS="--quick --only aggregate"`` takes small data and one work;
+with ``--quick`` nothing is written. Every figure is a ratio to a peer in the same run, or stands beside its
+limit.
 """
 
 import argparse
@@ -32,13 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return 1 when a figure misses its target."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small data; nothing is written")
-    parser.add_argument("--only", choices=WORKS, action="append", help="one work; nothing is written")
+    parser.add_argument("--only", choices=WORKS, action="append", help="one work; may stand several times")
     options = parser.parse_args(arguments)
     works = tuple(options.only or WORKS)
     found = {work: _measured(work, options.quick) for work in works}
     page = page_of(found)
     sys.stdout.write(page)
-    if works == WORKS and not options.quick:
+    if not options.quick:
         RESULTS.write_text(page, encoding="utf-8")
     return int(any(figure.reached is False for figures in found.values() for figure in figures))
 
@@ -56,6 +57,8 @@ def page_of(found: dict[str, tuple[Figure, ...]]) -> str:
     lines += [_line(figure) for figures in found.values() for figure in figures]
     details = [figure for figures in found.values() for figure in figures if figure.detail]
     lines += ["", *(f"- **{figure.work}**: {figure.detail}" for figure in details)]
+    left_out = [work for work in WORKS if work not in found]
+    lines += ["", f"Not measured in this run: {', '.join(left_out)}."] if left_out else []
     return "\n".join(lines).rstrip() + "\n"
 
 

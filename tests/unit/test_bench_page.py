@@ -25,7 +25,7 @@ def test_a_missed_target_stands_out() -> None:
 
 def test_where_the_time_goes_is_told_below_the_table() -> None:
     page = page_of({"x": (REACHED, MISSED)})
-    assert page.endswith("- **an ingest**: reading takes most of it\n")
+    assert "\n- **an ingest**: reading takes most of it\n" in page
     assert "**a count**" not in page
 
 
@@ -36,6 +36,12 @@ def test_the_machine_is_named_by_its_cores_and_libraries_and_not_by_its_name() -
     assert "cores" in said
     assert "duckdb" in said
     assert platform.node() not in said
+
+
+def test_works_that_were_left_out_are_named() -> None:
+    some = page_of(dict.fromkeys(WORKS[1:], (REACHED,)))
+    assert some.endswith(f"Not measured in this run: {WORKS[0]}.\n")
+    assert "Not measured" not in page_of(dict.fromkeys(WORKS, (REACHED,)))
 
 
 @pytest.mark.parametrize("work", WORKS)
