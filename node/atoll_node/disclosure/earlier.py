@@ -22,6 +22,8 @@ MOST_FIGURES = 10_000
 MOST_LEADING = 2_000
 """Of these, the ones that are compared in threes."""
 STAYED = 0
+COARSE = 16
+"""Groups of buckets that are looked at first; a divisor of ``BUCKETS``."""
 
 Dimensions = frozenset[str]
 
@@ -108,6 +110,7 @@ class _Crowd:
         for place, figure in enumerate(earlier):
             self._buckets[place] = figure.footprint.buckets
         self._sizes = self._buckets.sum(axis=1, dtype=np.int64)
+        self._coarse = _coarse(self._buckets)
         self._leading = np.zeros(room, dtype=np.bool_)
         self._leading[: len(earlier)] = [figure.leading for figure in earlier]
         self._present = np.zeros(room, dtype=np.bool_)
@@ -131,6 +134,7 @@ class _Crowd:
         self._places[found.name] = place
         self._buckets[place] = found.buckets
         self._sizes[place] = found.size
+        self._coarse[place] = _coarse(found.buckets)
         self._leading[place] = leading
         self._present[place] = True
 
@@ -163,6 +167,8 @@ class _Crowd:
         """Compare the set with first + second, or with first - second."""
         if not len(pairs):
             return False
+        rough = self._coarse[pairs[:, 0]] + sign * self._coarse[pairs[:, 1]]
+        pairs = pairs[np.abs(rough - _coarse(found.buckets)).sum(axis=1) < self._minimum]
         expected = self._buckets[pairs[:, 0]] + sign * self._buckets[pairs[:, 1]]
         near = pairs[np.abs(expected - found.buckets).sum(axis=1) < self._minimum]
         for first, second in near:
@@ -171,6 +177,12 @@ class _Crowd:
             if added(*parts) != whole:
                 return True
         return False
+
+
+def _coarse(buckets: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Add up neighbouring buckets; two sets are never farther apart by them than by each bucket."""
+    found: NDArray[np.int32] = buckets.reshape(*buckets.shape[:-1], COARSE, -1).sum(axis=-1, dtype=np.int32)
+    return found
 
 
 def _own(prints: Footprints) -> dict[int, list[Dimensions]]:
