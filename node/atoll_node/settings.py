@@ -1,6 +1,7 @@
 """Read a node's settings: one TOML file, closed to unknown keys, secrets only as paths of files."""
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +12,20 @@ from atoll_node.errors import SettingsError
 from atoll_schemas.query import Label, Name, SiteName
 
 SETTINGS_FILE = "atoll-node.toml"
+
+
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+
+
+def size_of(text: str) -> int:
+    """Return the bytes of a size as DuckDB reads it, such as ``2GB`` or ``512MiB``."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise SettingsError(
+            "settings.size", "engine.memory, engine.columns or engine.spill is not a size", 'such as "2GB"'
+        )
+    power = " KMGT".index(found[2].upper() or " ")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
 class _Section(BaseModel):
@@ -42,6 +57,9 @@ class EngineSettings(_Section):
     """Bounds of one query."""
 
     memory: str = "2GB"
+    columns: str = "1GB"
+    """Columns that are worked on in memory beside it, or kept between questions: half for each. A release
+    with more records than fit is asked by statements, which spill; ``0GB`` asks every one so."""
     threads: int = Field(default=2, ge=1)
     seconds: float = Field(default=120, gt=0)
     spill: str = "20GB"

@@ -21,9 +21,10 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("differential")
 
 
-@pytest.fixture(scope="module")
-def engine(folder):
-    return DuckDbEngine(EngineSettings(memory="500MB", threads=1), folder / "scratch")
+@pytest.fixture(scope="module", params=["200MB", "0GB"], ids=["by arrays", "by statements"])
+def engine(folder, request):
+    settings = EngineSettings(memory="500MB", columns=request.param, threads=1)
+    return DuckDbEngine(settings, folder / "scratch")
 
 
 bounded = settings(

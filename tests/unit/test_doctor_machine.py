@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from atoll_node.doctor import machine as of
-from atoll_node.doctor.machine import GB, Listener, Volume, size_of
+from atoll_node.doctor.machine import GB, Listener, Volume
 from atoll_node.doctor.machine_adapter import listeners_of, memory_total, open_files_limit, volume_of
 from atoll_node.errors import SettingsError
-from atoll_node.settings import AgentSettings, EngineSettings
+from atoll_node.settings import AgentSettings, EngineSettings, size_of
 
 ROOMY = Volume(free=900 * GB, inodes=10_000_000, free_inodes=9_000_000)
 

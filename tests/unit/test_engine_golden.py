@@ -13,8 +13,7 @@ import pytest
 
 from atoll_node.engine import DuckDbEngine
 from atoll_node.engine.arrays.scans import PersonRange, needs_of, scan_statement
-from atoll_node.engine.cohorts import cohort_statements
-from atoll_node.engine.measures import frame_of
+from atoll_node.engine.by_statements import statements_of
 from atoll_node.engine.planning import plan
 from atoll_node.engine.sources import SOURCES
 from atoll_node.release import Release
@@ -112,6 +111,5 @@ def test_statements_hold_no_number_date_or_text_of_the_question(
 @questions
 def test_each_parameter_is_used_and_each_place_has_its_parameter(name: str) -> None:
     planned = plan(question(name), SmallHierarchy())
-    frame = frame_of(planned.analysis)
-    for statement in [*cohort_statements(planned.cohort), *([] if frame is None else [frame])]:
+    for statement in statements_of(planned):
         assert set(re.findall(r"\$(p\d+)", statement.text)) == set(statement.parameters)

@@ -1,13 +1,11 @@
 """Judge the machine: memory, disk, inodes, open files, and ports that the world could reach."""
 
 import ipaddress
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atoll_node.doctor.examination import Finding, blocker, ok, warning
-from atoll_node.errors import SettingsError
-from atoll_node.settings import AgentSettings, EngineSettings
+from atoll_node.settings import AgentSettings, EngineSettings, size_of
 
 GB = 1_000_000_000
 BASE_MEMORY = GB
@@ -15,7 +13,6 @@ BASE_MEMORY = GB
 LEAST_FREE = 2 * GB
 LEAST_INODES, FEW_INODES = 10_000, 100_000
 LEAST_OPEN_FILES, FEW_OPEN_FILES = 512, 4_096
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,21 +32,15 @@ class Listener:
     port: int
 
 
-def size_of(text: str) -> int:
-    """Return the bytes of a size as DuckDB reads it, such as ``2GB`` or ``512MiB``."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise SettingsError("settings.size", "engine.memory or engine.spill is not a size", 'such as "2GB"')
-    power = " KMGT".index(found[2].upper() or " ")
-    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
-
-
 def memory(engine: EngineSettings, agent: AgentSettings, total: int) -> Finding:
     """Weigh what the settings let the engine take against what this machine, or its container, has."""
-    wanted = size_of(engine.memory) * agent.tasks_at_once + BASE_MEMORY
+    wanted = size_of(engine.memory) * agent.tasks_at_once + size_of(engine.columns) + BASE_MEMORY
     told = f"{_shown(wanted)} may be used, {_shown(total)} are there"
     if wanted > total:
-        return blocker(told, "lower engine.memory or agent.tasks_at_once, or give the machine more memory")
+        return blocker(
+            told,
+            "lower engine.memory, engine.columns or agent.tasks_at_once, or give the machine more memory",
+        )
     if wanted > 0.8 * total:
         return warning(told, "lower engine.memory: the system and the disk cache need some too")
     return ok(told)

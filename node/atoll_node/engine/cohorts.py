@@ -32,16 +32,12 @@ def index_statement(cohort: Cohort) -> Statement:
     )
 
 
-def attrition_statement(cohort: Cohort) -> Statement:
-    """Return one row: persons with an entry event, then after each rule, then in the cohort."""
+def steps_statement(cohort: Cohort) -> Statement:
+    """Return one row per person with an entry event; ``s0``, ``s1``, …: whether rules 0 to that one hold."""
     passes = [" AND ".join(f"rule_{k}" for k in range(number)) for number in range(1, len(cohort.rules) + 1)]
-    persons = "count(*)" if cohort.one_event_qualifies else "count(DISTINCT q.person_id)"
-    members = "count(*)" if cohort.one_row_per_person else "count(DISTINCT person_id)"
-    counts = [persons, *(f"{persons} FILTER (WHERE {held})" for held in passes)]
-    passed = "JOIN passed USING (event_id)" if cohort.rules else ""
-    return Statement(
-        f"SELECT {', '.join(counts)}, (SELECT {members} FROM cohort) FROM qualified q {passed}".rstrip()
-    )
+    flags = "".join(f", bool_or({held}) AS s{place}" for place, held in enumerate(passes))
+    passed = " JOIN passed USING (event_id)" if cohort.rules else ""
+    return Statement(f"SELECT q.person_id{flags} FROM qualified q{passed} GROUP BY q.person_id")
 
 
 _NUMBERED = Statement("CREATE TEMP VIEW entry AS SELECT rowid AS event_id, * FROM entry_events")

@@ -103,6 +103,10 @@ class Session:
         self._cursor = cursor
         self._stop = stop
 
+    def check(self) -> None:
+        """Raise what must end the run, if there is anything."""
+        self._stop.check()
+
     def run(self, statement: Statement) -> None:
         """Run a statement for its effect."""
         self._execute(statement)

@@ -9,21 +9,23 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+from atoll_node.engine import by_arrays, by_statements
 from atoll_node.engine.checking import check
 from atoll_node.engine.cohort_planning import plan_cohort
-from atoll_node.engine.cohorts import attrition_statement, cohort_statements, index_statement
+from atoll_node.engine.cohorts import cohort_statements
 from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session, Stop
-from atoll_node.engine.contributions import contributions
 from atoll_node.engine.facts import tables_read
+from atoll_node.engine.found import Frame, Members
 from atoll_node.engine.hierarchy import Hierarchy
-from atoll_node.engine.measures import frame_of, measure, members
-from atoll_node.engine.plan import DrugEraEnd, Events, TrialLevel
+from atoll_node.engine.kept import Kept
+from atoll_node.engine.measures import contributions, measure
+from atoll_node.engine.plan import DrugEraEnd, Events, Plan, TrialLevel
 from atoll_node.engine.planning import plan
 from atoll_node.engine.sql import Statement
 from atoll_node.errors import EngineError
 from atoll_node.raw import RawAggregate
 from atoll_node.release import Release
-from atoll_node.settings import EngineSettings
+from atoll_node.settings import EngineSettings, size_of
 from atoll_schemas.circe import CohortExpression
 from atoll_schemas.query import Query
 from atoll_schemas.tables import DOMAINS
@@ -44,6 +46,7 @@ class DuckDbEngine:
         self._s3 = s3
         self._open: OrderedDict[tuple[str, ...], _OpenRelease] = OrderedDict()
         self._turn = threading.Lock()
+        self._columns = size_of(settings.columns) // 2
 
     def run(
         self,
@@ -64,23 +67,27 @@ class DuckDbEngine:
         check(query, release)
         with self._session(release, stop) as (opened, session):
             planned = plan(query, opened.hierarchy.reading(session.numbers))
-            opened.database.require(tables_of(planned))
-            for statement in (*cohort_statements(planned.cohort), index_statement(planned.cohort)):
-                session.run(statement)
-            found = members(session)
-            analysis = measure(planned.cohort, planned.analysis, len(found), session)
-            behind = contributions(planned.cohort, planned.analysis, found, session)
-        return RawAggregate(analysis, found, round((clock() - started) * 1000), behind)
+            found, frame = self._found(planned, release, opened, session)
+            analysis = measure(planned.cohort, planned.analysis, found, frame)
+            behind = contributions(planned.analysis, found, frame)
+        return RawAggregate(analysis, found.persons, round((clock() - started) * 1000), behind)
+
+    def _found(
+        self, planned: Plan, release: Release, opened: "_OpenRelease", session: Session
+    ) -> tuple[Members, Frame]:
+        """Work in memory where all that is read fits, else by statements, which spill to the disk."""
+        tables = tables_of(planned)
+        opened.database.require(tables)
+        if by_arrays.fits(release, tables, self._columns):
+            return by_arrays.find(planned, session, opened.kept)
+        return by_statements.find(planned, session)
 
     def explain(self, query: Query, release: Release) -> str:
         """Return the SQL that the query becomes, with placeholders for every value."""
         check(query, release)
         with self._session(release) as (opened, session):
             planned = plan(query, opened.hierarchy.reading(session.numbers))
-        frame = frame_of(planned.analysis)
-        statements = [*cohort_statements(planned.cohort), index_statement(planned.cohort)]
-        statements += [attrition_statement(planned.cohort)] if frame is None else [frame]
-        return ";\n\n".join(statement.text for statement in statements) + ";\n"
+        return ";\n\n".join(statement.text for statement in by_statements.statements_of(planned)) + ";\n"
 
     def cohort_rows(
         self, expression: CohortExpression, release: Release
@@ -113,7 +120,7 @@ class DuckDbEngine:
         key = (release.content_digest, *(f"{table.uri}@{table.version}" for table in release.tables))
         if key not in self._open:
             database = ReleaseDatabase(release, self._settings, self._scratch, self._s3)
-            self._open[key] = _OpenRelease(release, database)
+            self._open[key] = _OpenRelease(release, database, Kept(self._columns // _MOST_OPEN))
         self._open.move_to_end(key)
         while len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)[1].database.close()
@@ -121,10 +128,11 @@ class DuckDbEngine:
 
 
 class _OpenRelease:
-    """A release with its database, and the descendants that were looked up before."""
+    """A release with its database, and what was looked up or read before."""
 
-    def __init__(self, release: Release, database: ReleaseDatabase) -> None:
+    def __init__(self, release: Release, database: ReleaseDatabase, kept: Kept) -> None:
         self.database = database
+        self.kept = kept
         self.hierarchy = Hierarchy(release, database.require)
 
 

@@ -23,7 +23,7 @@ from atoll_node.engine.plan import (
 )
 from atoll_node.engine.sources import SOURCES
 from atoll_node.engine.sql import Binder, Statement, quoted
-from atoll_schemas.tables import DOMAINS
+from atoll_schemas.tables import DOMAINS, DomainTable
 
 _PERSON_FIELDS = {
     "age": "year(i.index_date) - p.year_of_birth",
@@ -113,9 +113,14 @@ def _number(source: Number, name: str, binder: Binder) -> _Column:
     if isinstance(source, PersonField):
         return _Column(f"({_PERSON_FIELDS[source.field]})::DOUBLE", (_PERSON_JOIN,))
     domain = DOMAINS[source.records.domain]
-    value = f"r.{quoted(domain.value_number or '')}"
-    finite = f"CASE WHEN isfinite({value}) THEN {value} END"
+    finite = finite_sql(domain)
     return _Column(f"{name}.value", (_joined(source.records, finite, name, binder),))
+
+
+def finite_sql(domain: DomainTable) -> str:
+    """Return the number of a record ``r``, NULL where it is none."""
+    value = f"r.{quoted(domain.value_number or '')}"
+    return f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
 def _level(source: Level, name: str, binder: Binder) -> _Column:
@@ -128,7 +133,7 @@ def _level(source: Level, name: str, binder: Binder) -> _Column:
         join = f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
         return _Column(f"CASE WHEN {name}.person_id IS NULL THEN 1 ELSE 0 END", (join,))
     missing = len(source.levels) + 1
-    join = _joined(source.records, _recorded_level(source, binder), name, binder)
+    join = _joined(source.records, recorded_level_sql(source, binder), name, binder)
     return _Column(f"coalesce({name}.value, {missing})", (join,))
 
 
@@ -142,8 +147,11 @@ def _person_level(source: PersonConcept, binder: Binder) -> str:
     return f"CASE {whens} WHEN coalesce({value}, 0) = 0 THEN {count + 1} ELSE {count} END"
 
 
-def _recorded_level(source: RecordedLevel, binder: Binder) -> str:
-    """A record without source value and without concept (or with concept 0) has no value: missing."""
+def recorded_level_sql(source: RecordedLevel, binder: Binder) -> str:
+    """Return the level of a record ``r``.
+
+    A record without source value and without concept (or with concept 0) has no value: missing.
+    """
     domain = DOMAINS[source.records.domain]
     concept = f"r.{quoted(domain.value_concept or '')}"
     text = f"r.{quoted(domain.value_source or '')}"
@@ -161,18 +169,22 @@ def _recorded_level(source: RecordedLevel, binder: Binder) -> str:
 
 def _trial_level(source: TrialLevel, name: str, binder: Binder) -> _Column:
     """The arm of the person's participation; of several, that with the lowest key."""
+    query = (
+        f"SELECT r.person_id, arg_min_null({trial_level_sql(source, binder)}, r.trial_subject_id) AS value "
+        f"FROM trial_subject r WHERE r.trial_code = {binder.bind(source.trial)} GROUP BY r.person_id"
+    )
+    join = f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
+    return _Column(f"coalesce({name}.value, {len(source.levels) + 1})", (join,))
+
+
+def trial_level_sql(source: TrialLevel, binder: Binder) -> str:
+    """Return the level of a participation ``r``."""
     whens = " ".join(
         f"WHEN r.arm_code IN {binder.members(values)} THEN {number}"
         for number, values in enumerate(source.levels)
     )
     count = len(source.levels)
-    level = f"CASE {whens} WHEN r.arm_code IS NULL THEN {count + 1} ELSE {count} END"
-    query = (
-        f"SELECT r.person_id, arg_min_null({level}, r.trial_subject_id) AS value FROM trial_subject r "
-        f"WHERE r.trial_code = {binder.bind(source.trial)} GROUP BY r.person_id"
-    )
-    join = f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
-    return _Column(f"coalesce({name}.value, {count + 1})", (join,))
+    return f"CASE {whens} WHEN r.arm_code IS NULL THEN {count + 1} ELSE {count} END"
 
 
 def _joined(records: Recorded, value: str, name: str, binder: Binder) -> str:

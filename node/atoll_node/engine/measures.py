@@ -1,17 +1,13 @@
-"""Compute raw aggregates over the tables that a plan's statements have made."""
+"""Compute raw aggregates from who is in the cohort and what each person's values are."""
 
-import itertools
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from itertools import pairwise, product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from atoll_node.engine.cohorts import attrition_statement
-from atoll_node.engine.frames import bin_sql, frame_statement, survival_statement
+from atoll_node.engine.found import Frame, Level, Members
 from atoll_node.engine.labels import bin_ends
 from atoll_node.engine.plan import (
     AnalysisPlan,
@@ -23,13 +19,13 @@ from atoll_node.engine.plan import (
     SurvivalPlan,
     Table1Plan,
 )
-from atoll_node.engine.sql import Binder, Statement
+from atoll_node.engine.sums import Numbers, exact_squares, exact_sums
 from atoll_node.engine.survival import DayCounts, life_table, log_rank
 from atoll_node.raw import (
-    PersonSet,
     RawAnalysis,
     RawBin,
     RawCategory,
+    RawContributions,
     RawCount,
     RawCrosstab,
     RawKaplanMeier,
@@ -47,227 +43,202 @@ COHORT_STEP = "in cohort"
 """Last attrition step of a cohort whose end or window can exclude a person who passes every rule."""
 
 
-class Runs(Protocol):
-    """What measures need of a session."""
-
-    def run(self, statement: Statement) -> None: ...
-    def rows(self, statement: Statement) -> list[tuple[Any, ...]]: ...
-    def numbers(self, statement: Statement) -> Mapping[str, NDArray[Any]]: ...
-
-
-def members(session: Runs) -> PersonSet:
-    """Return the persons of the cohort, sorted."""
-    found = session.numbers(Statement("SELECT person_id FROM cohort_index"))["person_id"]
-    return np.sort(found.astype(np.int64, copy=False))
-
-
-def measure(cohort: Cohort, analysis: AnalysisPlan, persons: int, session: Runs) -> RawAnalysis:
-    """Compute the analysis over ``cohort_index``."""
-    if isinstance(analysis, CountPlan):
-        return _count(cohort, analysis, persons, session)
-    if isinstance(analysis, Table1Plan):
-        return _table1(analysis, persons, session)
-    if isinstance(analysis, CrosstabPlan):
-        session.run(frame_statement(analysis.variables))
-        return RawCrosstab(persons, _table(analysis.variables, (0, 1, 2), session))
-    return _survival(analysis, session)
-
-
-def frame_of(analysis: AnalysisPlan) -> Statement | None:
-    """Return the statement that makes the analysis' frame, if it needs one."""
-    if isinstance(analysis, SurvivalPlan):
-        return survival_statement(analysis)
-    columns = _columns(analysis)
-    return frame_statement(columns) if columns else None
-
-
-def _columns(analysis: AnalysisPlan) -> tuple[NumberColumn | LevelColumn, ...]:
+def columns_of(analysis: AnalysisPlan) -> tuple[NumberColumn | LevelColumn, ...]:
+    """Return the columns that a frame of the analysis has, in order."""
     if isinstance(analysis, CountPlan):
         return analysis.by
     if isinstance(analysis, CrosstabPlan):
         return analysis.variables
+    variables = analysis.variables if isinstance(analysis, Table1Plan) else ()
+    return (*variables, *(() if analysis.by is None else (analysis.by,)))
+
+
+def measure(cohort: Cohort, analysis: AnalysisPlan, found: Members, frame: Frame) -> RawAnalysis:
+    """Compute the analysis over the cohort's persons."""
+    persons = len(found.persons)
+    if isinstance(analysis, CountPlan):
+        table = _table(analysis.by, range(len(analysis.by)), frame) if analysis.by else None
+        return RawCount(persons, _attrition(cohort, found), table)
     if isinstance(analysis, Table1Plan):
-        return (*analysis.variables, *(() if analysis.by is None else (analysis.by,)))
-    return ()
+        return _table1(analysis, persons, frame)
+    if isinstance(analysis, CrosstabPlan):
+        places = range(len(analysis.variables))
+        return RawCrosstab(persons, _table(analysis.variables, places, frame))
+    return _survival(analysis, frame)
 
 
-def _count(cohort: Cohort, analysis: CountPlan, persons: int, session: Runs) -> RawCount:
-    table = None
-    if analysis.by:
-        session.run(frame_statement(analysis.by))
-        table = _table(analysis.by, (0, 1), session)
-    return RawCount(persons, _attrition(cohort, session), table)
+def contributions(analysis: AnalysisPlan, found: Members, frame: Frame) -> RawContributions:
+    """Return who stands behind the figures, so that the gate can compare them with earlier ones."""
+    steps = found.steps[:-1] if isinstance(analysis, CountPlan) else ()
+    return RawContributions(frame.persons, frame.columns, frame.days, frame.died, steps)
 
 
-def _attrition(cohort: Cohort, session: Runs) -> tuple[RawStep, ...]:
-    counts = session.rows(attrition_statement(cohort))[0]
+def _attrition(cohort: Cohort, found: Members) -> tuple[RawStep, ...]:
     names = [ENTRY_STEP, *(rule.name for rule in cohort.rules)]
     if cohort.end_can_exclude:
         names.append(COHORT_STEP)
-    return tuple(RawStep(name, int(count)) for name, count in zip(names, counts, strict=False))
+    return tuple(RawStep(name, len(persons)) for name, persons in zip(names, found.steps, strict=True))
 
 
-def _table(columns: Sequence[LevelColumn], places: Sequence[int], session: Runs) -> RawTable:
-    names = [f"v{place}" for place, _ in zip(places, columns, strict=False)]
-    listed = ", ".join(names)
-    rows = session.rows(Statement(f"SELECT {listed}, count(*) FROM frame GROUP BY {listed}"))
-    persons = dict.fromkeys(itertools.product(*(column.labels for column in columns)), 0)
-    for *levels, count in rows:
-        key = tuple(column.labels[level] for column, level in zip(columns, levels, strict=True))
-        persons[key] += count
+def _table(columns: Sequence[LevelColumn], places: Sequence[int], frame: Frame) -> RawTable:
+    codes = np.zeros(len(frame.persons), dtype=np.int64)
+    for column, place in zip(columns, places, strict=True):
+        codes = codes * len(column.labels) + frame.levels(place)
+    keys = product(*(column.labels for column in columns))
+    size = int(np.prod([len(column.labels) for column in columns]))
+    persons = np.bincount(codes, minlength=size).tolist()
     dimensions = tuple(Dimension(name=column.name, levels=column.labels) for column in columns)
-    return RawTable(dimensions, persons)
+    return RawTable(dimensions, dict(zip(keys, persons, strict=True)))
 
 
-def _table1(analysis: Table1Plan, persons: int, session: Runs) -> RawTable1:
-    session.run(frame_statement(_columns(analysis)))
+def _table1(analysis: Table1Plan, persons: int, frame: Frame) -> RawTable1:
     by = analysis.by
     group = len(analysis.variables)
+    groups = None if by is None else frame.levels(group)
     summaries: list[RawNumber | RawCategory] = []
     for place, column in enumerate(analysis.variables):
         if isinstance(column, NumberColumn):
-            summaries.append(_number(column, f"v{place}", by, f"v{group}", session))
+            summaries.append(_number(column, frame.columns[place], by, groups))
         else:
-            columns = (column,) if by is None else (column, by)
-            summaries.append(RawCategory(column.name, _table(columns, (place, group), session)))
-    groups = None if by is None else _table((by,), (group,), session)
-    return RawTable1(persons, groups, tuple(summaries))
+            columns, places = ((column,), (place,)) if by is None else ((column, by), (place, group))
+            summaries.append(RawCategory(column.name, _table(columns, places, frame)))
+    table = None if by is None else _table((by,), (group,), frame)
+    return RawTable1(persons, table, tuple(summaries))
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _Sums:
-    """What is added up for one group."""
+    """What is added up, per group; the last one is everybody."""
 
-    persons: int
-    n: int
-    largest: list[float]
-    bins: list[int]
-    total: Fraction = Fraction(0)
-    absolute: Fraction = Fraction(0)
-    squares: Fraction = Fraction(0)
+    persons: Sequence[int]
+    n: Sequence[int]
+    bins: Sequence[Sequence[int]]
+    largest: Sequence[tuple[float, ...]]
+    totals: Sequence[Fraction]
+    absolutes: Sequence[Fraction]
+    squares: Sequence[Fraction]
 
 
-def _number(column: NumberColumn, value: str, by: LevelColumn | None, group: str, session: Runs) -> RawNumber:
-    """Sum exactly, in whole units of a power of two, so that the order of addition cannot matter."""
-    levels = [TOTAL] if by is None else [TOTAL, *by.labels]
-    level = "0" if by is None else f"{group} + 1"
-    groups = [_Sums(0, 0, [], [0] * len(bin_ends(column.edges))) for _ in levels]
-    _add_counts(groups, column, value, level, session)
-    largest = max(groups[0].largest, default=0.0)
-    if largest > 0:
-        _add_sums(groups, value, level, largest, session)
+def _number(column: NumberColumn, values: Numbers, by: LevelColumn | None, groups: Level | None) -> RawNumber:
+    labels = () if by is None else by.labels
+    sums = _summed(column, values, groups, len(labels))
     return RawNumber(
         column.name,
         column.unit,
-        tuple(_summed(label, sums, groups[0], column) for label, sums in zip(levels, groups, strict=True)),
+        tuple(
+            _group(label, place, sums, column)
+            for place, label in zip(range(-1, len(labels)), (TOTAL, *labels), strict=True)
+        ),
     )
 
 
-def _add_counts(groups: list[_Sums], column: NumberColumn, value: str, level: str, session: Runs) -> None:
-    binder = Binder()
-    missing = len(column.edges) + 1
-    binned = bin_sql(value, column.edges, missing, binder)
-    rows = session.rows(
-        binder.statement(
-            f"SELECT {level} AS level, {binned} AS bin, count(*), count({value}), max(abs({value}), 2) "
-            "FROM frame GROUP BY ALL"
-        )
+def _summed(column: NumberColumn, values: Numbers, groups: Level | None, count: int) -> _Sums:
+    known = ~np.isnan(values)
+    present = values if known.all() else values[known]
+    inside = None if groups is None else groups[known] if len(present) < len(values) else groups
+    totals = _with_all(exact_sums(present, inside, count or 1), count)
+    sizes = np.abs(present)
+    absolutes = totals
+    if present.min(initial=0.0) < 0:
+        absolutes = _with_all(exact_sums(sizes, inside, count or 1), count)
+    return _Sums(
+        persons=_counted(groups, count, len(values)),
+        n=_counted(inside, count, len(present)),
+        bins=_binned(present, inside, column.edges, count),
+        largest=_largest(sizes, inside, count),
+        totals=totals,
+        absolutes=absolutes,
+        squares=_with_all(exact_squares(present, inside, count or 1), count),
     )
-    for number, place, persons, n, largest in rows:
-        for sums in {0: groups[0], number: groups[number]}.values():
-            sums.persons += persons
-            sums.n += n
-            sums.largest = sorted([*sums.largest, *(largest or [])], reverse=True)[:2]
-            if place < len(sums.bins):
-                sums.bins[place] += persons
 
 
-_BITS = 120
-"""Sums stay below this power of two in units of the scale; HUGEINT has 127 bits."""
+def _with_all(parts: tuple[Fraction, ...], count: int) -> list[Fraction]:
+    """Add everybody behind the groups."""
+    return [*(parts if count else ()), sum(parts, start=Fraction(0))]
 
 
-def _scale(largest: float, count: int) -> int:
-    """Return the exponent of the unit in which ``count`` values up to ``largest`` can be summed."""
-    spare = _BITS - math.frexp(largest)[1] - count.bit_length()
-    return max(-1000, min(1000, spare))
+def _counted(groups: Level | None, count: int, everybody: int) -> list[int]:
+    if groups is None:
+        return [everybody]
+    return [*np.bincount(groups, minlength=count).tolist(), everybody]
 
 
-def _add_sums(groups: list[_Sums], value: str, level: str, largest: float, session: Runs) -> None:
-    exponent = _scale(largest, groups[0].n)
-    binder = Binder()
-    unit = binder.bind(math.ldexp(1.0, exponent))
-    rows = session.rows(
-        binder.statement(
-            f"SELECT {level} AS level, sum(({value} * {unit})::HUGEINT), "
-            f"sum((abs({value}) * {unit})::HUGEINT) "
-            f"FROM frame WHERE {value} IS NOT NULL GROUP BY ALL"
-        )
-    )
-    for number, total, absolute in rows:
-        for sums in {0: groups[0], number: groups[number]}.values():
-            sums.total += _unscaled(total, exponent)
-            sums.absolute += _unscaled(absolute, exponent)
-    _add_squares(groups, value, level, largest, session)
+def _binned(values: Numbers, groups: Level | None, edges: tuple[float, ...], count: int) -> list[list[int]]:
+    """Count persons per bin, the open outer ones included; an edge belongs to the bin above it."""
+    if not edges:
+        return [[]] * (count + 1)
+    places = bin_places(values, edges)
+    width = len(edges) + 1
+    if groups is None:
+        return [np.bincount(places, minlength=width).tolist()]
+    table = np.bincount(groups * width + places, minlength=count * width).reshape(count, width)
+    return [*table.tolist(), table.sum(axis=0).tolist()]
 
 
-def _add_squares(groups: list[_Sums], value: str, level: str, largest: float, session: Runs) -> None:
-    """Sum squares about the mean of all, which loses no digits (two passes)."""
-    centre = float(groups[0].total / groups[0].n)
-    exponent = _scale(4 * largest * largest, groups[0].n)
-    binder = Binder()
-    middle, unit = binder.bind(centre), binder.bind(math.ldexp(1.0, exponent))
-    rows = session.rows(
-        binder.statement(
-            f"SELECT {level} AS level, "
-            f"sum((({value} - {middle}) * ({value} - {middle}) * {unit})::HUGEINT) "
-            f"FROM frame WHERE {value} IS NOT NULL GROUP BY ALL"
-        )
-    )
-    for number, squares in rows:
-        for sums in {0: groups[0], number: groups[number]}.values():
-            sums.squares += _unscaled(squares, exponent)
+def bin_places(values: Numbers, edges: tuple[float, ...]) -> Level:
+    """Return the bin of each number: 0 below the first edge."""
+    return np.searchsorted(np.array(edges, dtype=np.float64), values, side="right").astype(np.int64)
 
 
-def _unscaled(value: int, exponent: int) -> Fraction:
-    return Fraction(int(value)) / Fraction(2) ** exponent
+def _largest(sizes: Numbers, groups: Level | None, count: int) -> list[tuple[float, ...]]:
+    everybody = _two_largest(sizes)
+    if groups is None:
+        return [everybody]
+    order = np.argsort(groups, kind="stable")
+    bounds = np.searchsorted(groups[order], np.arange(count + 1))
+    return [
+        *(_two_largest(sizes[order[low:high]]) for low, high in pairwise(bounds)),
+        everybody,
+    ]
 
 
-def _summed(label: str, sums: _Sums, everybody: _Sums, column: NumberColumn) -> RawNumberGroup:
+def _two_largest(sizes: Numbers) -> tuple[float, ...]:
+    if len(sizes) < 2:
+        return tuple(sizes.tolist())
+    first = int(sizes.argmax())
+    second = max(sizes[:first].max(initial=0.0), sizes[first + 1 :].max(initial=0.0))
+    return (float(sizes[first]), float(second))
+
+
+def _group(label: str, place: int, sums: _Sums, column: NumberColumn) -> RawNumberGroup:
+    n = sums.n[place]
     mean, m2 = 0.0, 0.0
-    if sums.n:
-        mean = float(sums.total / sums.n)
-        away = sums.total - sums.n * Fraction(float(everybody.total / everybody.n))
-        m2 = max(0.0, float(sums.squares - away * away / sums.n))
-    ends = bin_ends(column.edges)
+    if n:
+        mean = float(sums.totals[place] / n)
+        m2 = float(sums.squares[place] - sums.totals[place] ** 2 / n)
     return RawNumberGroup(
         group=label,
-        persons=sums.persons,
-        n=sums.n,
+        persons=sums.persons[place],
+        n=n,
         mean=mean,
         m2=m2,
-        absolute_sum=float(sums.absolute),
-        largest=tuple(sums.largest),
-        bins=tuple(RawBin(low, high, count) for (low, high), count in zip(ends, sums.bins, strict=True)),
+        absolute_sum=float(sums.absolutes[place]),
+        largest=sums.largest[place],
+        bins=tuple(
+            RawBin(low, high, count)
+            for (low, high), count in zip(bin_ends(column.edges), sums.bins[place], strict=True)
+        ),
     )
 
 
-def _survival(analysis: SurvivalPlan, session: Runs) -> RawKaplanMeier:
-    session.run(survival_statement(analysis))
+def _survival(analysis: SurvivalPlan, frame: Frame) -> RawKaplanMeier:
+    if frame.days is None or frame.died is None:
+        raise TypeError("a survival analysis needs days")
     labels = (TOTAL,) if analysis.by is None else analysis.by.labels
-    level = "0" if analysis.by is None else "v0"
-    counted = session.numbers(
-        Statement(
-            f"SELECT ({level})::BIGINT AS level, day::BIGINT AS day, "
-            "count(*) FILTER (WHERE event) AS events, count(*) FILTER (WHERE NOT event) AS censored "
-            "FROM frame GROUP BY ALL ORDER BY ALL"
-        )
-    )
+    level = np.zeros(len(frame.days), dtype=np.int64) if analysis.by is None else frame.levels(0)
     groups = [
-        DayCounts(label, counted["day"][held], counted["events"][held], counted["censored"][held])
+        _day_counts(label, frame.days[held], frame.died[held])
         for number, label in enumerate(labels)
-        if (held := counted["level"] == number).any()
+        if (held := level == number).any()
     ]
     compared = [group for group in groups if group.group != MISSING]
     test = None if analysis.by is None else log_rank(compared)
     levels = () if analysis.by is None else labels
     return RawKaplanMeier(analysis.name, tuple(life_table(group) for group in groups), test, levels)
+
+
+def _day_counts(label: str, days: Level, died: np.typing.NDArray[np.bool_]) -> DayCounts:
+    found, places = np.unique(days, return_inverse=True)
+    events = np.bincount(places[died], minlength=len(found))
+    leaving = np.bincount(places, minlength=len(found))
+    return DayCounts(label, found, events, leaving - events)

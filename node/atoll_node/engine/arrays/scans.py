@@ -119,10 +119,10 @@ def read_block(needs: Needs, persons: PersonRange, session: Reads, pool: Executo
 
     A kind of records that cannot be read is named in ``unread``, so that only who needs it fails.
     """
-    periods = _periods(persons, session)
-    facts = pool.submit(_persons, persons, periods.ids, session)
+    periods = read_periods(persons, session)
+    facts = pool.submit(read_persons, persons, periods.ids, session)
     found = {
-        name: pool.submit(_records, name, wanted, persons, periods.ids, session)
+        name: pool.submit(read_records, name, wanted, persons, periods.ids, session)
         for name, wanted in needs.domains.items()
     }
     read: dict[str, Records] = {}
@@ -135,7 +135,8 @@ def read_block(needs: Needs, persons: PersonRange, session: Reads, pool: Executo
     return Block(periods, facts.result(), read, unread)
 
 
-def _periods(persons: PersonRange, session: Reads) -> Periods:
+def read_periods(persons: PersonRange, session: Reads) -> Periods:
+    """Return the observation periods of a range of persons."""
     binder = Binder()
     found = session.numbers(
         binder.statement(
@@ -145,11 +146,15 @@ def _periods(persons: PersonRange, session: Reads) -> Periods:
             "AND observation_period_end_date IS NOT NULL"
         )
     )
-    order = np.lexsort((found["until"], found["start"], found["person_id"]))
-    owner = found["person_id"][order]
+    owner, start, until = found["person_id"], found["start"], found["until"]
+    order = np.argsort(owner, kind="stable")
+    owner, start, until = owner[order], start[order], until[order]
     first = is_first(owner)
+    if not first.all():
+        order = np.lexsort((until, start, owner))
+        start, until = start[order], until[order]
     person = (np.cumsum(first) - 1).astype(np.int32)
-    return Periods(owner[first], person, _near(found["start"][order]), _near(found["until"][order]))
+    return Periods(owner[first], person, _near(start), _near(until))
 
 
 def _day(value: str) -> str:
@@ -171,7 +176,8 @@ def _within(field_name: str, persons: PersonRange, binder: Binder) -> str:
     return f"{field_name} BETWEEN {binder.bind(persons.low)} AND {binder.bind(persons.high)}"
 
 
-def _persons(persons: PersonRange, ids: Whole, session: Reads) -> Persons:
+def read_persons(persons: PersonRange, ids: Whole, session: Reads) -> Persons:
+    """Return facts of the persons who have an observation period."""
     binder = Binder()
     found = session.numbers(
         binder.statement(
@@ -183,7 +189,7 @@ def _persons(persons: PersonRange, ids: Whole, session: Reads) -> Persons:
             + f" FROM person WHERE {_within('person_id', persons, binder)}"
         )
     )
-    place, member = _places(ids, found["person_id"])
+    place, member = places(ids, found["person_id"])
     known = np.zeros(len(ids), dtype=bool)
     known[place] = True
 
@@ -200,10 +206,12 @@ def _persons(persons: PersonRange, ids: Whole, session: Reads) -> Persons:
 _UNKNOWN = "-9223372036854775808"
 
 
-def _places(ids: Whole, persons: Whole) -> tuple[Whole, Whole]:
+def places(ids: Whole, persons: Whole) -> tuple[Whole, Whole]:
     """Return the row numbers of persons who have one, and where these persons stand."""
     if not len(ids):
         return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int64)
+    if len(ids) == len(persons) and (ids == persons).all():
+        return np.arange(len(ids), dtype=np.int32), np.arange(len(ids))
     span = int(ids[-1] - ids[0]) + 1
     if span <= 8 * len(ids) + 1_000_000:
         table = np.full(span, -1, dtype=np.int32)
@@ -219,9 +227,10 @@ def _places(ids: Whole, persons: Whole) -> tuple[Whole, Whole]:
     return place[member], member
 
 
-def _records(name: str, wanted: Wanted, persons: PersonRange, ids: Whole, session: Reads) -> Records:
+def read_records(name: str, wanted: Wanted, persons: PersonRange, ids: Whole, session: Reads) -> Records:
+    """Return what is wanted of one kind of records."""
     found = session.numbers(scan_statement(SOURCES[name], wanted, persons))
-    place, member = _places(ids, found["person_id"])
+    place, member = places(ids, found["person_id"])
     columns = {key: values if len(member) == len(values) else values[member] for key, values in found.items()}
     del columns["person_id"]
     columns["start"] = _near(columns["start"])

@@ -103,6 +103,10 @@ _OWN: Mapping[str, Callable[[Stream], Whole]] = {
 }
 
 
+def _go_on() -> None:
+    """Nothing stops a run that nobody can stop."""
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """One block of persons with all that the batch reads of them, and what was made of it so far."""
@@ -112,6 +116,8 @@ class Block:
     records: Mapping[str, Records]
     unread: Mapping[str, EngineError] = field(default_factory=dict)
     """Kinds of records that could not be read, and why."""
+    pause: Callable[[], None] = _go_on
+    """Called between steps; raises when the run must end."""
     made: dict[Events, Stream] = field(default_factory=dict)
     present: dict[Events, Truth] = field(default_factory=dict)
 
@@ -130,6 +136,7 @@ class Block:
     def stream(self, events: Events, holds: Callable[["Block", Condition, Any], Truth]) -> Stream:
         """Return the events; ``holds`` decides nested conditions."""
         found = self.made.get(events)
+        self.pause()
         if found is None:
             found = self._made(events, holds)
             self.made[events] = found
