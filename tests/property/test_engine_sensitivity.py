@@ -8,16 +8,20 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from atoll_node.engine import DuckDbEngine
+from atoll_node.engine.arrays import values
+from atoll_node.engine.arrays.values import Dated, Values
 from atoll_node.engine.connection import Session
 from atoll_node.engine.sql import Statement
 from atoll_node.reference import evaluate
@@ -94,8 +98,16 @@ quick = settings(
 
 @pytest.fixture(scope="module")
 def differ(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Tables, Query], bool]:
-    folder = tmp_path_factory.mktemp("sensitivity")
-    engine = DuckDbEngine(EngineSettings(memory="300MB", threads=1), folder / "scratch")
+    return _differ(tmp_path_factory.mktemp("sensitivity"), "0GB")
+
+
+@pytest.fixture(scope="module")
+def differ_by_arrays(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Tables, Query], bool]:
+    return _differ(tmp_path_factory.mktemp("arrays"), "200MB")
+
+
+def _differ(folder: Path, columns: str) -> Callable[[Tables, Query], bool]:
+    engine = DuckDbEngine(EngineSettings(memory="300MB", columns=columns, threads=1), folder / "scratch")
 
     def judged(tables: Tables, query: Query) -> bool:
         answer = engine.run(query, release_of(tables, folder), clock=time.monotonic)
@@ -137,6 +149,40 @@ def finds(differ: Callable[[Tables, Query], bool]) -> bool:
 def test_a_wrong_analysis_is_found(differ: Callable[[Tables, Query], bool], rewrite: Rewrite) -> None:
     with planted(rewrite):
         assert finds(differ)
+
+
+ARRAYS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
+    "follow-up goes on for a day": (
+        Values, "_observed", lambda right: lambda self, person, index: right(self, person, index) + 1
+    ),
+    "an outcome on the index day counts": (
+        Values, "_first_outcome", lambda right: lambda self, outcome, person, index: right(
+            self, replace(outcome, on_index_date=True), person, index
+        ),
+    ),
+    "the latest is the first": (
+        Dated, "picked", lambda right: lambda self, size, *, latest: right(self, size, latest=not latest)
+    ),
+    "the last day of a window is left out": (
+        Dated, "between", lambda right: lambda self, index, first, last: right(
+            self, index, first, None if last is None else last - 1
+        ),
+    ),
+    "a bin holds its upper edge": (
+        values, "bin_places", lambda right: lambda found, edges: right(np.nextafter(found, -np.inf), edges)
+    ),
+    "a person without a record is the first level": (
+        values, "_or", lambda right: lambda level, missing: right(level, 0)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place, name, wrong", ARRAYS.values(), ids=ARRAYS)
+def test_a_wrong_analysis_over_columns_is_found(
+    differ_by_arrays: Callable[[Tables, Query], bool], place: Any, name: str, wrong: Callable[[Any], Any]
+) -> None:
+    with patch.object(place, name, wrong(getattr(place, name))):
+        assert finds(differ_by_arrays)
 
 
 KINDS = st.sampled_from(["ConditionOccurrence", "DrugExposure", "Measurement"])

@@ -1,0 +1,115 @@
+"""A question is answered over columns or by statements, with one answer; and columns can be stopped."""
+
+import threading
+import time
+from datetime import date, timedelta
+
+import pytest
+
+from atoll_node.engine import DuckDbEngine
+from atoll_node.engine.by_arrays import fits
+from atoll_node.engine.connection import Session
+from atoll_node.errors import EngineError
+from atoll_node.settings import EngineSettings
+from atoll_schemas.query import Query
+from tests.support.lake import release_of
+from tests.support.same_aggregates import differences
+
+PERSONS = 60
+COHORT = {
+    "PrimaryCriteria": {"CriteriaList": [{"ObservationPeriod": {}}]},
+    "InclusionRules": [
+        {
+            "name": "adult",
+            "expression": {"Type": "ALL", "DemographicCriteriaList": [{"Age": {"Value": 40, "Op": "gte"}}]},
+        }
+    ],
+}
+WEIGHT = {"kind": "number", "domain": "measurement", "codes": {"concept_ids": [7]}}
+QUESTION = Query.from_wire(
+    {
+        "project": "P-1",
+        "dataset": "test",
+        "cohort": COHORT,
+        "analysis": {
+            "method": "table1",
+            "variables": [{"name": "weight", "definition": WEIGHT, "edges": [50, 60, 70]}],
+            "by": {"name": "sex", "definition": {"kind": "demographic", "field": "sex"}},
+        },
+    }
+)
+
+
+@pytest.fixture
+def release(tmp_path):
+    start = date(2010, 1, 1)
+    numbers = range(1, PERSONS + 1)
+    return release_of(
+        {
+            "person": [
+                {"person_id": n, "year_of_birth": 1940 + n, "gender_concept_id": 8507 + 25 * (n % 2)}
+                for n in numbers
+            ],
+            "observation_period": [
+                {
+                    "observation_period_id": n,
+                    "person_id": n,
+                    "observation_period_start_date": start,
+                    "observation_period_end_date": start + timedelta(days=2000),
+                }
+                for n in numbers
+            ],
+            "measurement": [
+                {
+                    "measurement_id": 2 * n + turn,
+                    "person_id": n,
+                    "measurement_concept_id": 7,
+                    "measurement_date": start + timedelta(days=-turn),
+                    "value_as_number": 45.0 + n / 2 + 100 * turn,
+                }
+                for n in numbers
+                for turn in (0, 1)
+            ],
+        },
+        tmp_path / "lake",
+    )
+
+
+def engine(tmp_path, columns):
+    return DuckDbEngine(EngineSettings(memory="200MB", columns=columns, threads=1), tmp_path / "scratch")
+
+
+def test_both_ways_have_one_answer(release, tmp_path):
+    over_columns, by_statements = engine(tmp_path, "100MB"), engine(tmp_path, "0GB")
+    answers = [one.run(QUESTION, release, clock=time.monotonic) for one in (over_columns, by_statements)]
+    assert differences(*answers) == []
+    assert answers[0].analysis.summaries[0].groups[0].n == len(answers[0].members) > 20
+
+
+def test_a_second_question_about_a_release_reads_nothing(release, tmp_path, monkeypatch):
+    asked = engine(tmp_path, "100MB")
+    asked.run(QUESTION, release, clock=time.monotonic)
+    monkeypatch.setattr(Session, "_execute", None)
+    again = asked.run(QUESTION, release, clock=time.monotonic)
+    assert again.analysis.summaries[0].groups[0].n == len(again.members)
+
+
+def test_a_release_that_does_not_fit_is_asked_by_statements(release):
+    rows = sum(table.rows for table in release.tables)
+    every = frozenset(table.name for table in release.tables)
+    assert fits(release, every, 64 * rows)
+    assert not fits(release, every, 64 * rows - 1)
+    assert fits(release, frozenset({"person"}), 64 * PERSONS)
+
+
+def test_a_run_over_columns_is_stopped(release, tmp_path):
+    stopped = threading.Event()
+
+    def stop(halt):
+        halt()
+        stopped.set()
+
+    with pytest.raises(EngineError) as caught:
+        engine(tmp_path, "100MB").run(QUESTION, release, clock=time.monotonic, stoppable=stop)
+    assert caught.value.code == "engine.stopped"
+    assert stopped.is_set()
