@@ -1,13 +1,15 @@
-"""Write numbered batches to one table as ingest does, and acknowledge each after its commit. A child process.
+"""Write numbered batches to one table as ingest does, and acknowledge each after its commit.
 
-A batch is some rows and one mark. An error is tried again with a table opened anew, as the next ingest would.
+A batch is some rows and one mark. After an error the table is opened anew and the batch tried again, as the
+next ingest would. A writer is a process of its own, which may be killed at any moment.
 """
 
-import argparse
 import os
+import random
 import resource
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,8 +25,26 @@ from atoll_node.tables.writer import Lake, LocalFile
 from atoll_schemas.tables import table
 
 ROWS = 4
-TRIES = 4
+TRIES = 8
+FULL_BYTES = 600
+"""No file may grow larger on a full disk: less than a batch's rows take."""
 SPEC = table("observation_period")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one writer is to do: these batches, into this dataset's table, under this harm."""
+
+    store: S3Store
+    folder: Path
+    """The folder of this writer's scratch; another writer has another, as on another machine."""
+    dataset: str
+    batches: tuple[int, ...]
+    acknowledged: Path
+    clock_days: float = 0
+    full_share: float = 0
+    """In so many tries of a hundred the scratch disk is full."""
+    seed: int = 0
 
 
 def mark_of(batch: int) -> Mark:
@@ -43,16 +63,16 @@ def rows_of(batch: int) -> Callable[[Path, str], tuple[LocalFile, ...]]:
             f'CAST({given.get(field.name, "NULL")} AS {field.datatype.duckdb}) AS "{field.name}"'
             for field in SPEC.fields
         )
-        with duckdb.connect() as connection:
+        with duckdb.connect(config={"threads": 1}) as connection:
             connection.execute(f"COPY (SELECT {fields} FROM range({ROWS}) t(i)) TO '{file}' (FORMAT parquet)")
         return (LocalFile(file, file.stat().st_size, ROWS),)
 
     return write
 
 
-def write_batch(lake: Lake, batch: int, at: datetime) -> None:
-    """Commit the batch unless the table holds it."""
-    target = lake.table(SPEC)
+def write_batch(lake: Lake, batch: int, at: datetime, target: LakeTable | None = None) -> None:
+    """Commit the batch unless the table, as it was when ``target`` was opened, holds it."""
+    target = target or lake.table(SPEC)
     if not target.has(mark_of(batch)):
         written_at = int(at.timestamp() * 1000)
         lake.commit(
@@ -71,7 +91,7 @@ def compact(lake: Lake, target: LakeTable, at: datetime) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         local = [str(_fetched(lake, f"{target.uri}/{one.path}", folder)) for one in pinned.files]
         file = folder / f"{stem}-0.parquet"
-        with duckdb.connect() as connection:
+        with duckdb.connect(config={"threads": 1}) as connection:
             connection.execute(
                 f"COPY (FROM read_parquet({local}) ORDER BY person_id) TO '{file}' (FORMAT parquet)"
             )
@@ -90,40 +110,58 @@ def _fetched(lake: Lake, uri: str, folder: Path) -> Path:
     return file
 
 
-def main() -> int:
-    """Write the batches; return 3 when one could not be written."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store")
-    parser.add_argument("home", type=Path)
-    parser.add_argument("first", type=int)
-    parser.add_argument("count", type=int)
-    parser.add_argument("--clock-days", type=float, default=0)
-    parser.add_argument("--largest-file", type=int)
-    options = parser.parse_args()
-    if options.largest_file is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (options.largest_file, options.largest_file))
-    store = S3Store.model_validate_json(options.store)
-    lake = Lake(places_of(Home(options.home), store), "faults", options.home / "scratch")
-    now = datetime.now(UTC) + timedelta(days=options.clock_days)
-    with (options.home / "acknowledged").open("a", encoding="ascii") as acknowledged:
-        for batch in range(options.first, options.first + options.count):
-            if not _written(lake, batch, now):
-                return 3
-            acknowledged.write(f"{batch}\n")
-            acknowledged.flush()
-            os.fsync(acknowledged.fileno())
-    return 0
+def write(task: Task) -> None:
+    """Write the task's batches; one that cannot be written in some tries is left for another episode."""
+    lake = lake_of(task)
+    now = datetime.now(UTC) + timedelta(days=task.clock_days)
+    target: LakeTable | None = None
+    with task.acknowledged.open("a", encoding="ascii") as acknowledged:
+        for batch, disk in zip(task.batches, _disks(task), strict=False):
+            target = _written(lake, batch, now, target, disk)
+            if target is not None:
+                acknowledged.write(f"{batch}\n")
+                acknowledged.flush()
+                os.fsync(acknowledged.fileno())
 
 
-def _written(lake: Lake, batch: int, now: datetime) -> bool:
+def lake_of(task: Task) -> Lake:
+    """Return the lake as this writer sees it."""
+    home = Home(task.folder)
+    return Lake(places_of(home, task.store), task.dataset, task.folder / "scratch")
+
+
+def _written(
+    lake: Lake, batch: int, now: datetime, target: LakeTable | None, disk: "Disk"
+) -> LakeTable | None:
+    """Return the table that took the batch, still open; ``None`` when none did."""
     for _ in range(TRIES):
         try:
-            write_batch(lake, batch, now)
+            target = target or lake.table(SPEC)
+            with disk():
+                write_batch(lake, batch, now, target)
         except (LakeError, duckdb.Error, OSError):
+            target = None
             continue
-        return True
-    return False
+        return target
+    return None
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+Disk = Callable[[], "contextmanager[None]"]
+
+
+def _disks(task: Task) -> Iterator[Disk]:
+    """Yield for each batch the disk that it is written on: for some tries, one that is full."""
+    draw = random.Random(task.seed)
+
+    @contextmanager
+    def disk() -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if draw.random() < task.full_share:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    while True:
+        yield disk

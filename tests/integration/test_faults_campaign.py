@@ -7,7 +7,7 @@ import pytest
 from atoll_node.home import Home
 from atoll_node.tables.places import places_of
 from atoll_node.tables.writer import Lake
-from bench.faults.campaign import Outcome, campaign
+from bench.faults.campaign import Outcome, Plan, campaign
 from bench.faults.kinds import ALL, PROCESSES, REQUESTS, Harmful
 from bench.faults.truth import Pinned, Truth
 from bench.faults.writer import SPEC, mark_of, rows_of, write_batch
@@ -114,7 +114,7 @@ def test_requests_and_processes_make_all_kinds():
 @pytest.mark.slow
 @pytest.mark.parametrize("kinds", [("cut after the commit", "writer killed"), ("ingest killed",)])
 def test_nothing_is_lost_or_doubled_under_the_worst_of_them(tmp_path, kinds):
-    outcome: Outcome = campaign(running_minio, tmp_path, commits=12, seed=2, kinds=kinds)
+    outcome: Outcome = campaign(running_minio, tmp_path, commits=12, seed=2, plan=Plan(kinds=kinds))
 
     assert outcome.breaches == []
     assert outcome.commits >= 12

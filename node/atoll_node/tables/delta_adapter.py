@@ -1,13 +1,14 @@
 """Commit Parquet files to a Delta table: one transaction per batch, so that a replay changes nothing."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from atoll_node.errors import LakeError
@@ -65,15 +66,14 @@ class LakeTable:
 
     def has(self, mark: Mark) -> bool:
         """Whether the last transaction of the mark's application is this one."""
-        if self._table is None:
-            return False
-        return bool(self._table.transaction_version(mark.application) == mark.version)
+        return self.mark(mark.application) == mark.version
 
     def mark(self, application: str) -> int | None:
         """Return the number of the application's last transaction, or ``None``."""
         if self._table is None:
             return None
-        found: int | None = self._table.transaction_version(application)
+        with self._reading():
+            found: int | None = self._table.transaction_version(application)
         return found
 
     def replace(self, files: Iterable[NewFile], marks: Iterable[Mark], *, written_at: int) -> int:
@@ -105,7 +105,8 @@ class LakeTable:
         if self._table is None:
             return
         try:
-            self._table.create_checkpoint()
+            with _panics_told():
+                self._table.create_checkpoint()
         except (DeltaError, OSError) as error:
             raise LakeError(
                 "lake.checkpoint",
@@ -115,37 +116,52 @@ class LakeTable:
 
     def _commit(self, mode: str, actions: list[AddAction | RemoveAction], marks: Iterable[Mark]) -> int:
         transactions = [Transaction(mark.application, mark.version) for mark in marks]
-        properties = CommitProperties(app_transactions=transactions)
-        schema = schema_of(self.spec)
+        # A commit is made on the version that was read, or not at all: on a newer one, deltalake would put it
+        # there too when both take out the same file, and their rows would stand twice.
+        properties = CommitProperties(app_transactions=transactions, max_commit_retries=0)
         try:
-            if self._table is None:
-                with self._trusted():
-                    create_table_with_add_actions(
-                        self.uri,
-                        schema,
-                        [action for action in actions if isinstance(action, AddAction)],
-                        configuration=CONFIGURATION,
-                        storage_options=self._options,
-                        commit_properties=properties,
-                    )
-            else:
-                self._table.create_write_transaction(
-                    actions, mode=mode, schema=schema, commit_properties=properties
-                )
+            with _panics_told():
+                self._transact(mode, actions, properties)
+        except CommitFailedError as error:
+            raise LakeError(
+                "lake.raced",
+                f"the table {self.spec.name} has a newer version than the one that was read",
+                "see that no other node writes this lake, then run the command again: nothing is doubled",
+            ) from error
         except (DeltaError, OSError) as error:
             raise LakeError(
                 "lake.commit",
                 f"a commit to the table {self.spec.name} failed",
                 "see that the store can be written and has room, then run: atoll-node ingest",
             ) from error
-        self._table = self._opened()
+        self._table = self._after_commit()
         return self.next_version - 1
+
+    def _transact(
+        self, mode: str, actions: list[AddAction | RemoveAction], properties: CommitProperties
+    ) -> None:
+        schema = schema_of(self.spec)
+        if self._table is not None:
+            self._table.create_write_transaction(
+                actions, mode=mode, schema=schema, commit_properties=properties
+            )
+            return
+        with self._trusted():
+            create_table_with_add_actions(
+                self.uri,
+                schema,
+                [action for action in actions if isinstance(action, AddAction)],
+                configuration=CONFIGURATION,
+                storage_options=self._options,
+                commit_properties=properties,
+            )
 
     def pinned(self) -> PinnedTable | None:
         """Return the table's newest version and its live files; ``None`` when it was never written."""
         if self._table is None:
             return None
-        actions = pa.table(self._table.get_add_actions(flatten=True)).to_pydict()
+        with self._reading():
+            actions = pa.table(self._table.get_add_actions(flatten=True)).to_pydict()
         files = tuple(
             PinnedFile(path=path, bytes=size, rows=rows)
             for path, size, rows in sorted(
@@ -162,16 +178,47 @@ class LakeTable:
 
     def _opened(self) -> DeltaTable | None:
         try:
-            with self._trusted():
+            with self._reading(), self._trusted():
                 return DeltaTable(self.uri, storage_options=self._options)
         except TableNotFoundError:
             return None
+
+    def _after_commit(self) -> DeltaTable | None:
+        """Return the table with what was committed since it was opened; its older log is not read again."""
+        if self._table is None:
+            return self._opened()
+        with self._reading():
+            self._table.update_incremental()
+        return self._table
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Tell a log that cannot be read, or is not whole, as what it is. deltalake reads it when asked."""
+        try:
+            with _panics_told():
+                yield
+        except TableNotFoundError:
+            raise
         except (DeltaError, OSError) as error:
             raise LakeError(
                 "lake.unreachable",
                 f"the table {self.spec.name} cannot be opened",
                 "see that the store answers and that its keys are right",
             ) from error
+
+
+@contextmanager
+def _panics_told() -> Iterator[None]:
+    """Make an error of a panic, which is how deltalake ends on an answer that was cut in the middle.
+
+    Its class derives from ``BaseException`` and has no name that could be imported.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DeltaError("deltalake gave up on what it read") from None
 
 
 def schema_of(spec: Table) -> Schema:
