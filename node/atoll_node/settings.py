@@ -4,9 +4,9 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from atoll_node.errors import SettingsError
 from atoll_schemas.query import Label, Name, SiteName
@@ -53,9 +53,34 @@ class S3Store(_Section):
     path_style: bool = True
 
 
-class EngineSettings(_Section):
-    """Bounds of one query."""
+class SparkSettings(_Section):
+    """A Spark Connect endpoint (Apache Spark or Sail) that reads the lake with keys of its own."""
 
+    address: str = Field(pattern=r"^[A-Za-z0-9._-]+:[0-9]{1,5}$")
+    """``host:port``."""
+    tls: bool = False
+    ca_file: Path | None = None
+    """The authority of the endpoint's certificate, if it is the hospital's own."""
+    token_file: Path | None = None
+    """A bearer token for the endpoint, or for the proxy before it; only with ``tls``."""
+    s3_scheme: Literal["s3a", "s3"] = "s3a"
+    """How the endpoint names objects of an S3 store."""
+    rows: int = Field(default=500_000_000, ge=1)
+    """With ``kind = "by_size"``: releases with at least so many rows run there, others in DuckDB."""
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if self.token_file is not None and not self.tls:
+            raise ValueError("token_file needs tls, or the token would travel in the open")
+        return self
+
+
+class EngineSettings(_Section):
+    """What runs a query, and its bounds."""
+
+    kind: Literal["duckdb", "spark", "by_size"] = "duckdb"
+    """``spark`` runs every query at the Spark Connect endpoint; ``by_size`` those on large releases."""
+    spark: SparkSettings | None = None
     memory: str = "2GB"
     columns: str = "1GB"
     """Columns that are worked on in memory beside it, or kept between questions: half for each. A release
@@ -63,6 +88,12 @@ class EngineSettings(_Section):
     threads: int = Field(default=2, ge=1)
     seconds: float = Field(default=120, gt=0)
     spill: str = "20GB"
+
+    @model_validator(mode="after")
+    def _has_an_endpoint(self) -> Self:
+        if self.kind != "duckdb" and self.spark is None:
+            raise ValueError("kind names Spark, and there is no [engine.spark] with an address")
+        return self
 
 
 class GateSettings(_Section):
@@ -165,8 +196,11 @@ def read_settings(home: Path) -> NodeSettings:
 
 def anchored(settings: NodeSettings, home: Path) -> NodeSettings:
     """Return the settings with every relative path made relative to the node's home."""
+    spark = settings.engine.spark
+    anchored_spark = None if spark is None else _anchored(spark, home)
     sections = {
         "store": _anchored(settings.store, home),
+        "engine": settings.engine.model_copy(update={"spark": anchored_spark}),
         "network": _anchored(settings.network, home),
         "datasets": tuple(_anchored(dataset, home) for dataset in settings.datasets),
     }
@@ -190,6 +224,9 @@ def absent_files(settings: NodeSettings) -> list[str]:
         )
     ]
     named.append(("network.ca_file", settings.network.ca_file))
+    if settings.engine.spark is not None:
+        named.append(("engine.spark.ca_file", settings.engine.spark.ca_file))
+        named.append(("engine.spark.token_file", settings.engine.spark.token_file))
     return [name for name, path in named if path is not None and not path.exists()]
 
 
@@ -214,6 +251,7 @@ _KNOWN_KEYS = sorted(
             FolderStore,
             S3Store,
             EngineSettings,
+            SparkSettings,
             GateSettings,
             NetworkSettings,
             AgentSettings,

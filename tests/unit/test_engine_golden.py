@@ -16,6 +16,7 @@ from atoll_node.engine.arrays.scans import PersonRange, needs_of, scan_statement
 from atoll_node.engine.by_statements import statements_of
 from atoll_node.engine.planning import plan
 from atoll_node.engine.sources import SOURCES
+from atoll_node.engine.spark.dialect import translated
 from atoll_node.release import Release
 from atoll_node.settings import EngineSettings
 from atoll_schemas.query import Query
@@ -77,6 +78,13 @@ def test_a_plan_becomes_its_statements(name: str, engine: DuckDbEngine, release:
 
 
 @questions
+def test_a_plan_becomes_its_statements_in_spark_sql(name: str) -> None:
+    statements = statements_of(plan(question(name), SmallHierarchy()))
+    texts = [f"-- {told.makes}{' (kept)' * told.kept}\n{told.text}" for told in map(translated, statements)]
+    compare(GOLDEN / f"{name}.spark.txt", sql_lines(";\n\n".join(texts) + ";\n"))
+
+
+@questions
 def test_a_plan_becomes_its_scans(name: str) -> None:
     """The arrays' emission reads each kind of records once."""
     needs = needs_of((plan(question(name), SmallHierarchy()).cohort,))
@@ -85,7 +93,7 @@ def test_a_plan_becomes_its_scans(name: str) -> None:
 
 
 def test_every_golden_file_belongs_to_a_question() -> None:
-    expected = {f"{name}.{kind}.txt" for name in QUESTIONS for kind in ("plan", "sql", "scan")}
+    expected = {f"{name}.{kind}.txt" for name in QUESTIONS for kind in ("plan", "sql", "spark", "scan")}
     assert {file.name for file in GOLDEN.iterdir()} == expected
 
 

@@ -1,9 +1,11 @@
-"""Wire what reads a release: its name, and how its store is reached."""
+"""Wire what reads a release: its name, and how its store and its engine are reached."""
 
 from atoll_node.bootstrap import Node
-from atoll_node.engine import S3Access
+from atoll_node.engine import S3Access, SparkAccess
+from atoll_node.errors import SettingsError
 from atoll_node.release import Release
 from atoll_node.releases import Releases
+from atoll_node.settings import EngineSettings
 from atoll_node.tables.places import Places, places_of
 
 
@@ -29,3 +31,19 @@ def access_of(places: Places) -> S3Access | None:
         path_style=places.s3.path_style,
         ca_file=places.s3.ca_file,
     )
+
+
+def spark_of(settings: EngineSettings) -> SparkAccess | None:
+    """Return how the Spark Connect endpoint is reached; ``None`` for a node that does not use one."""
+    spark = settings.spark
+    if spark is None or settings.kind == "duckdb":
+        return None
+    token = None
+    if spark.token_file is not None:
+        try:
+            token = spark.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                "settings.secret", "engine.spark.token_file cannot be read", "write the token into it"
+            ) from error
+    return SparkAccess(spark.address, spark.tls, spark.ca_file, token, spark.s3_scheme)

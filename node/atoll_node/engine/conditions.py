@@ -4,7 +4,7 @@ from atoll_node.engine.events import EVENT_COLUMNS, events_sql
 from atoll_node.engine.facts import Dates, compared_sql, counted_sql, value_sql
 from atoll_node.engine.plan import Abnormal, Bound, Condition, Counted, Events, Filter, Person
 from atoll_node.engine.sources import SOURCES
-from atoll_node.engine.sql import Binder
+from atoll_node.engine.sql import Binder, days_between
 
 
 def fulfilled_sql(events: Events, binder: Binder, counted: str | None = None) -> str:
@@ -79,7 +79,7 @@ _OF_ALL = {
     "start_date": "a.start_date",
     "end_date": "a.end_date",
     "visit_id": "a.visit_id",
-    "length": "(a.end_date - a.start_date)",
+    "length": days_between("a.start_date", "a.end_date"),
 }
 
 

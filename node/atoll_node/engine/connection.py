@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field as declared
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import duckdb_extension_httpfs  # type: ignore[import-untyped]
@@ -42,25 +42,31 @@ class S3Access:
     ca_file: Path | None = None
 
 
+class Interruptible(Protocol):
+    """What can be told from another thread to end."""
+
+    def interrupt(self) -> None: ...
+
+
 class Stop:
     """Says once, from any thread, why a run must end; the first reason counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reason: EngineError | None = None
-        self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._guarded: Interruptible | None = None
 
     def now(self, reason: EngineError) -> None:
         """End the run that is under way, or that is about to begin."""
         with self._lock:
             self._reason = self._reason or reason
-            if self._cursor is not None:
-                self._cursor.interrupt()
+            if self._guarded is not None:
+                self._guarded.interrupt()
 
-    def guard(self, cursor: duckdb.DuckDBPyConnection | None) -> None:
-        """Take the cursor to interrupt, or ``None`` when the run is over."""
+    def guard(self, guarded: Interruptible | None) -> None:
+        """Take what to interrupt, or ``None`` when the run is over."""
         with self._lock:
-            self._cursor = cursor
+            self._guarded = guarded
 
     def check(self) -> None:
         """Raise the reason, if there is one."""
@@ -198,6 +204,10 @@ class ReleaseDatabase:
             except duckdb.Error as error:
                 raise _explained(error) from None
             self._views.add(name)
+
+    def text(self, statement: Statement) -> str:
+        """Return what DuckDB is told."""
+        return statement.text
 
     @contextmanager
     def session(self, stop: Stop) -> Iterator[Session]:

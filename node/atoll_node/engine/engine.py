@@ -1,19 +1,21 @@
-"""Run queries on one release with DuckDB: check → resolve → plan → emit → run → measure."""
+"""Run queries on one release: check → resolve → plan → emit → run → measure; here with DuckDB."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from atoll_node.engine import by_arrays, by_statements
 from atoll_node.engine.checking import check
 from atoll_node.engine.cohort_planning import plan_cohort
 from atoll_node.engine.cohorts import cohort_statements
-from atoll_node.engine.connection import ReleaseDatabase, S3Access, Session, Stop
+from atoll_node.engine.connection import ReleaseDatabase, Row, S3Access, Stop
 from atoll_node.engine.facts import tables_read
 from atoll_node.engine.found import Frame, Members
 from atoll_node.engine.hierarchy import Hierarchy
@@ -31,22 +33,53 @@ from atoll_schemas.query import Query
 from atoll_schemas.tables import DOMAINS
 
 _MOST_OPEN = 2
+_COHORT_ROWS = Statement(
+    "SELECT person_id, start_date, end_date FROM cohort ORDER BY person_id, start_date, end_date"
+)
 
 
-class DuckDbEngine:
+class Session(by_statements.Runs, Protocol):
+    """What a run needs of an engine."""
+
+    def rows(self, statement: Statement) -> list[Row]:
+        """Return all rows of a small answer."""
+
+    def check(self) -> None:
+        """Raise the reason, if the run must end."""
+
+
+class Database(Protocol):
+    """One release as tables of an engine."""
+
+    def require(self, tables: frozenset[str]) -> None:
+        """Make tables readable under their names."""
+
+    def session(self, stop: Stop) -> AbstractContextManager[Session]:
+        """Give a session for one run."""
+
+    def text(self, statement: Statement) -> str:
+        """Return what the engine is told."""
+
+    def close(self) -> None:
+        """Let go of the release."""
+
+
+class PlanEngine(ABC):
     """Answers queries from exactly the files that a release pins; one query at a time.
 
-    ``scratch`` takes what does not fit into memory. ``s3`` is needed when tables lie in a bucket.
     Databases of the releases used last stay open, so that a query starts at once.
     """
 
-    def __init__(self, settings: EngineSettings, scratch: Path, s3: S3Access | None = None) -> None:
+    def __init__(self, settings: EngineSettings, scratch: Path) -> None:
         self._settings = settings
         self._scratch = scratch
-        self._s3 = s3
         self._open: OrderedDict[tuple[str, ...], _OpenRelease] = OrderedDict()
         self._turn = threading.Lock()
         self._columns = size_of(settings.columns) // 2
+
+    @abstractmethod
+    def _database(self, release: Release) -> Database:
+        """Open a release."""
 
     def run(
         self,
@@ -67,19 +100,14 @@ class DuckDbEngine:
         check(query, release)
         with self._session(release, stop) as (opened, session):
             planned = plan(query, opened.hierarchy.reading(session.numbers))
-            found, frame = self._found(planned, release, opened, session)
+            found, frame = self._found(planned, opened, session)
             analysis = measure(planned.cohort, planned.analysis, found, frame)
             behind = contributions(planned.analysis, found, frame)
         return RawAggregate(analysis, found.persons, round((clock() - started) * 1000), behind)
 
-    def _found(
-        self, planned: Plan, release: Release, opened: "_OpenRelease", session: Session
-    ) -> tuple[Members, Frame]:
-        """Work in memory where all that is read fits, else by statements, which spill to the disk."""
-        tables = tables_of(planned)
-        opened.database.require(tables)
-        if by_arrays.fits(release, tables, self._columns):
-            return by_arrays.find(planned, session, opened.kept)
+    def _found(self, planned: Plan, opened: "_OpenRelease", session: Session) -> tuple[Members, Frame]:
+        """Return who is in the cohort, and each person's values."""
+        opened.database.require(tables_of(planned))
         return by_statements.find(planned, session)
 
     def explain(self, query: Query, release: Release) -> str:
@@ -87,7 +115,8 @@ class DuckDbEngine:
         check(query, release)
         with self._session(release) as (opened, session):
             planned = plan(query, opened.hierarchy.reading(session.numbers))
-        return ";\n\n".join(statement.text for statement in by_statements.statements_of(planned)) + ";\n"
+            texts = [opened.database.text(statement) for statement in by_statements.statements_of(planned)]
+        return ";\n\n".join(texts) + ";\n"
 
     def cohort_rows(
         self, expression: CohortExpression, release: Release
@@ -98,7 +127,7 @@ class DuckDbEngine:
             opened.database.require(tables_of(cohort))
             for statement in cohort_statements(cohort):
                 session.run(statement)
-            rows = session.rows(Statement("SELECT person_id, start_date, end_date FROM cohort ORDER BY ALL"))
+            rows = session.rows(_COHORT_ROWS)
         return tuple((int(person), start, end) for person, start, end in rows)
 
     def close(self) -> None:
@@ -119,8 +148,8 @@ class DuckDbEngine:
     def _opened(self, release: Release) -> "_OpenRelease":
         key = (release.content_digest, *(f"{table.uri}@{table.version}" for table in release.tables))
         if key not in self._open:
-            database = ReleaseDatabase(release, self._settings, self._scratch, self._s3)
-            self._open[key] = _OpenRelease(release, database, Kept(self._columns // _MOST_OPEN))
+            kept = Kept(self._columns // _MOST_OPEN)
+            self._open[key] = _OpenRelease(release, self._database(release), kept)
         self._open.move_to_end(key)
         while len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)[1].database.close()
@@ -130,10 +159,33 @@ class DuckDbEngine:
 class _OpenRelease:
     """A release with its database, and what was looked up or read before."""
 
-    def __init__(self, release: Release, database: ReleaseDatabase, kept: Kept) -> None:
+    def __init__(self, release: Release, database: Database, kept: Kept) -> None:
+        self.release = release
         self.database = database
         self.kept = kept
         self.hierarchy = Hierarchy(release, database.require)
+
+
+class DuckDbEngine(PlanEngine):
+    """Runs plans with DuckDB in the node's own process.
+
+    ``scratch`` takes what does not fit into memory. ``s3`` is needed when tables lie in a bucket.
+    """
+
+    def __init__(self, settings: EngineSettings, scratch: Path, s3: S3Access | None = None) -> None:
+        super().__init__(settings, scratch)
+        self._s3 = s3
+
+    def _database(self, release: Release) -> Database:
+        return ReleaseDatabase(release, self._settings, self._scratch, self._s3)
+
+    def _found(self, planned: Plan, opened: "_OpenRelease", session: Session) -> tuple[Members, Frame]:
+        """Work in memory where all that is read fits, else by statements, which spill to the disk."""
+        tables = tables_of(planned)
+        if not by_arrays.fits(opened.release, tables, self._columns):
+            return super()._found(planned, opened, session)
+        opened.database.require(tables)
+        return by_arrays.find(planned, session, opened.kept)
 
 
 def tables_of(planned: object) -> frozenset[str]:

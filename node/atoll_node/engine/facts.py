@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from atoll_node.engine.plan import Abnormal, CodeMatch, Compare, Events, Filter, Like, OneOf, Shift
 from atoll_node.engine.sources import SOURCES, Source
-from atoll_node.engine.sql import Binder, quoted
+from atoll_node.engine.sql import Binder, days_between, quoted
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ _FACTS: Mapping[str, _Fact] = MappingProxyType(
     {
         "start_date": _Fact("{start}"),
         "end_date": _Fact("{end}"),
-        "length": _Fact("({end} - {start})"),
+        "length": _Fact(days_between("{start}", "{end}")),
         "age": _Fact("(year({start}) - p.year_of_birth)", ("person",)),
         "age_at_end": _Fact("(year({end}) - p.year_of_birth)", ("person",)),
         "gender": _Fact("p.gender_concept_id", ("person",)),

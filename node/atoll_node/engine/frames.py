@@ -22,7 +22,7 @@ from atoll_node.engine.plan import (
     TrialLevel,
 )
 from atoll_node.engine.sources import SOURCES
-from atoll_node.engine.sql import Binder, Statement, quoted
+from atoll_node.engine.sql import Binder, Statement, days_between, quoted
 from atoll_schemas.tables import DOMAINS, DomainTable
 
 _PERSON_FIELDS = {
@@ -226,8 +226,9 @@ def _in_window(records: Recorded, binder: Binder) -> str:
 
 def _observed_join() -> str:
     """Days from index to the end of the observation period that contains it (the latest of several)."""
+    last = days_between("i.index_date", "r.observation_period_end_date")
     return (
-        "LEFT JOIN (SELECT i.person_id, max(r.observation_period_end_date - i.index_date) AS last_day "
+        f"LEFT JOIN (SELECT i.person_id, max({last}) AS last_day "
         "FROM cohort_index i JOIN observation_period r ON r.person_id = i.person_id "
         "WHERE i.index_date BETWEEN r.observation_period_start_date AND r.observation_period_end_date "
         "GROUP BY i.person_id) o ON o.person_id = i.person_id"
@@ -240,8 +241,9 @@ def _outcome(outcome: OutcomeRecord, binder: Binder) -> str:
     where = [f"{start} {'>=' if outcome.on_index_date else '>'} i.index_date"]
     if outcome.match is not None:
         where.append(matches_sql(outcome.match, SOURCES[outcome.domain], binder))
+    day = days_between("i.index_date", start)
     return (
-        f"SELECT i.person_id, min({start} - i.index_date) AS day FROM cohort_index i "
+        f"SELECT i.person_id, min({day}) AS day FROM cohort_index i "
         f"JOIN {quoted(domain.table)} r ON r.person_id = i.person_id "
         f"WHERE {' AND '.join(where)} GROUP BY i.person_id"
     )

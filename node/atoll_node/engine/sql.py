@@ -67,6 +67,11 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
+def days_between(start: str, end: str) -> str:
+    """Return the days from one date to another; the cast tells other dialects that days are meant."""
+    return f"({end} - {start})::BIGINT"
+
+
 def path_literal(path: str) -> str:
     """Return a path of the release as a string literal (view definitions take no parameters)."""
     if "\x00" in path:

@@ -1,0 +1,83 @@
+"""Choose the engine of a release: DuckDB in the node's process, or a Spark Connect endpoint.
+
+Spark's client is an extra, which a node that does not use it never imports.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from atoll_node.engine.connection import S3Access
+from atoll_node.engine.engine import DuckDbEngine, PlanEngine
+from atoll_node.engine.spark.access import SparkAccess
+from atoll_node.errors import EngineError
+from atoll_node.raw import RawAggregate
+from atoll_node.release import Release
+from atoll_node.settings import EngineSettings
+from atoll_schemas.query import Query
+
+_ADAPTER = "atoll_node.engine.spark.engine"
+
+
+def is_for_spark(release: Release, settings: EngineSettings) -> bool:
+    """Whether a release is asked at the Spark Connect endpoint."""
+    if settings.kind == "by_size" and settings.spark is not None:
+        return sum(table.rows for table in release.tables) >= settings.spark.rows
+    return settings.kind == "spark"
+
+
+def spark_engine(settings: EngineSettings, scratch: Path, access: SparkAccess) -> PlanEngine:
+    """Return the engine at an endpoint. Raises ``EngineError`` that names the extra which is missing."""
+    try:
+        adapter = import_module(_ADAPTER)
+    except ImportError:
+        raise EngineError(
+            "engine.spark_extra",
+            "the engine is Spark, and its client is not installed",
+            "run: pip install 'atoll-node[spark]'",
+        ) from None
+    engine: PlanEngine = adapter.SparkEngine(settings, scratch, access)
+    return engine
+
+
+class ChosenEngine:
+    """Answers each query with the engine that its release is for."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        scratch: Path,
+        s3: S3Access | None = None,
+        spark: SparkAccess | None = None,
+    ) -> None:
+        self._settings = settings
+        self._duckdb = DuckDbEngine(settings, scratch, s3)
+        self._spark = None if spark is None else spark_engine(settings, scratch, spark)
+
+    def run(
+        self,
+        query: Query,
+        release: Release,
+        *,
+        clock: Callable[[], float],
+        stoppable: Callable[[Callable[[], None]], None] | None = None,
+    ) -> RawAggregate:
+        """Answer the query. ``clock`` counts seconds. Raises ``EngineError``."""
+        return self._of(release).run(query, release, clock=clock, stoppable=stoppable)
+
+    def explain(self, query: Query, release: Release) -> str:
+        """Return which engine runs the query, and what it is told, with placeholders for every value."""
+        engine = self._of(release)
+        name = "Spark Connect" if engine is self._spark else "DuckDB"
+        return f"-- engine: {name}\n\n{engine.explain(query, release)}"
+
+    def close(self) -> None:
+        """Close every release."""
+        self._duckdb.close()
+        if self._spark is not None:
+            self._spark.close()
+
+    def _of(self, release: Release) -> PlanEngine:
+        if self._spark is not None and is_for_spark(release, self._settings):
+            return self._spark
+        return self._duckdb

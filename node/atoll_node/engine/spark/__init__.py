@@ -1,0 +1,1 @@
+"""Run the compiler's plans on a Spark Connect engine (Apache Spark or Sail). Needs ``atoll-node[spark]``."""
