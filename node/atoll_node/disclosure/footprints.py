@@ -131,8 +131,8 @@ def traced(raw: RawAggregate, query: Query, sheet: Sheet, minimum: int) -> Footp
     if raw.contributions is None or len(raw.contributions.persons) != len(raw.members):
         raise Contradiction
     behind = _Behind(raw.contributions, query, sheet)
-    counts = {COHORT: of_persons(raw.members)}
-    if footprint(behind.hashes).name != counts[COHORT].name:
+    counts = {COHORT: footprint(behind.hashes)}
+    if raw.contributions.persons is not raw.members and of_persons(raw.members).name != counts[COHORT].name:
         raise Contradiction
     wanted: dict[tuple[str, ...], list[Key]] = {}
     for key, persons in sheet.figures.items():
@@ -214,8 +214,10 @@ class _Behind(Unserialisable):
             first, last = (int(part) for part in label.split("-"))
             place_of[first : last + 1] = place
         bins = np.zeros(len(column), dtype=np.uint8)
-        for edge in variable.edges:  # at most 101: adding up comparisons is faster than searching
-            bins += column >= edge
+        for start in range(0, len(column), _BLOCK):
+            some, found = column[start : start + _BLOCK], bins[start : start + _BLOCK]
+            for edge in variable.edges:  # at most 101: adding up comparisons is faster than searching
+                found += some >= edge
         return place_of[np.where(np.isnan(column), len(variable.edges) + 1, bins)]
 
 

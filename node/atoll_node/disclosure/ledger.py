@@ -105,6 +105,8 @@ def _marked(members: PersonSet, other: PersonSet) -> NDArray[np.uint8]:
     """Return one bit per member: whether the other cohort holds the person too."""
     if not len(other):
         return np.packbits(np.zeros(len(members), dtype=bool))
+    if np.array_equal(members, other):
+        return np.packbits(np.ones(len(members), dtype=bool))
     places = np.minimum(np.searchsorted(other, members), len(other) - 1)
     return np.packbits(other[places] == members)
 

@@ -177,7 +177,18 @@ def _binned(values: Numbers, groups: Level | None, edges: tuple[float, ...], cou
 
 def bin_places(values: Numbers, edges: tuple[float, ...]) -> Level:
     """Return the bin of each number: 0 below the first edge."""
-    return np.searchsorted(np.array(edges, dtype=np.float64), values, side="right").astype(np.int64)
+    if len(edges) > _FEW_EDGES:
+        return np.searchsorted(np.array(edges), values, side="right").astype(np.int64)
+    found = np.zeros(len(values), dtype=np.uint8)
+    for start in range(0, len(values), _BLOCK):
+        some, places = values[start : start + _BLOCK], found[start : start + _BLOCK]
+        for edge in edges:
+            places += some >= edge
+    return found.astype(np.int64)
+
+
+_FEW_EDGES, _BLOCK = 100, 2**14
+"""Adding up comparisons is faster than searching among so few edges, on numbers that stay in the cache."""
 
 
 def _largest(sizes: Numbers, groups: Level | None, count: int) -> list[tuple[float, ...]]:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from atoll_node.engine.arrays.days import NO_DAY, Truth, Whole, is_sorted, keyed
+from atoll_node.engine.arrays.days import NO_DAY, Truth, Whole, keyed, ordered
 from atoll_node.engine.plan import CodeMatch
 
 NO_ROW = -1
@@ -178,14 +178,11 @@ class Catalogue:
 
 def sorted_records(columns: Mapping[str, Whole]) -> Mapping[str, Whole]:
     """Return the columns in the order of person, start and record."""
-    key = keyed(columns["person"], columns["start"])
-    if not is_sorted(key):
-        order = np.argsort(key, kind="stable")
-        key, columns = key[order], _in_order(columns, order)
-    record = columns["record"]
-    if ((key[1:] == key[:-1]) & (record[1:] < record[:-1])).any():
-        return _in_order(columns, np.lexsort((record, key)))
-    return columns
+    key, record = keyed(columns["person"], columns["start"]), columns["record"]
+    same = key[1:] == key[:-1]
+    if ((key[1:] > key[:-1]) | (same & (record[1:] >= record[:-1]))).all():
+        return columns
+    return _in_order(columns, ordered(key, record))
 
 
 def _in_order(columns: Mapping[str, Whole], order: Whole) -> Mapping[str, Whole]:

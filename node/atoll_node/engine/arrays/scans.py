@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from atoll_node.engine.arrays.columns import NO_KEY, Periods, Persons, Records, sorted_records
-from atoll_node.engine.arrays.days import FARTHEST, NO_DAY, Truth, Whole, is_first
+from atoll_node.engine.arrays.days import FARTHEST, NO_DAY, Truth, Whole, is_first, ordered
 from atoll_node.engine.arrays.streams import Block, Flag, flag_of
 from atoll_node.engine.facts import (
     counted_sql,
@@ -147,12 +147,10 @@ def read_periods(persons: PersonRange, session: Reads) -> Periods:
         )
     )
     owner, start, until = found["person_id"], found["start"], found["until"]
-    order = np.argsort(owner, kind="stable")
-    owner, start, until = owner[order], start[order], until[order]
+    if not (owner[1:] > owner[:-1]).all():
+        order = ordered(owner, start, until)
+        owner, start, until = owner[order], start[order], until[order]
     first = is_first(owner)
-    if not first.all():
-        order = np.lexsort((until, start, owner))
-        start, until = start[order], until[order]
     person = (np.cumsum(first) - 1).astype(np.int32)
     return Periods(owner[first], person, _near(start), _near(until))
 
@@ -206,32 +204,45 @@ def read_persons(persons: PersonRange, ids: Whole, session: Reads) -> Persons:
 _UNKNOWN = "-9223372036854775808"
 
 
-def places(ids: Whole, persons: Whole) -> tuple[Whole, Whole]:
-    """Return the row numbers of persons who have one, and where these persons stand."""
+def places(ids: Whole, persons: Whole) -> tuple[Whole, Whole | slice]:
+    """Return the row numbers of persons who have one, and where these persons stand; in any order."""
     if not len(ids):
         return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int64)
-    if len(ids) == len(persons) and (ids == persons).all():
-        return np.arange(len(ids), dtype=np.int32), np.arange(len(ids))
-    span = int(ids[-1] - ids[0]) + 1
+    span = int(ids[-1]) - int(ids[0]) + 1
     if span <= 8 * len(ids) + 1_000_000:
-        table = np.full(span, -1, dtype=np.int32)
-        table[ids - ids[0]] = np.arange(len(ids), dtype=np.int32)
-        inside = (persons >= ids[0]) & (persons <= ids[-1])
-        member = np.arange(len(persons)) if inside.all() else np.flatnonzero(inside)
-        place = table[persons[member] - ids[0]]
-        if (place >= 0).all():
-            return place, member
-        return place[place >= 0], member[place >= 0]
-    place = np.minimum(np.searchsorted(ids, persons), len(ids) - 1).astype(np.int32)
-    member = np.flatnonzero(ids[place] == persons)
-    return place[member], member
+        return _places_by_table(ids, persons, span)
+    if _same(ids, persons):
+        return np.arange(len(ids), dtype=np.int32), slice(None)
+    order = np.argsort(persons)
+    ordered = persons[order]
+    if _same(ids, ordered):
+        return np.arange(len(ids), dtype=np.int32), order
+    place = np.minimum(np.searchsorted(ids, ordered), len(ids) - 1).astype(np.int32)
+    held = ids[place] == ordered
+    return place[held], order[held]
+
+
+def _same(ids: Whole, persons: Whole) -> bool:
+    return len(ids) == len(persons) and bool((ids == persons).all())
+
+
+def _places_by_table(ids: Whole, persons: Whole, span: int) -> tuple[Whole, Whole | slice]:
+    table = np.full(span, -1, dtype=np.int32)
+    table[ids - ids[0]] = np.arange(len(ids), dtype=np.int32)
+    inside = (persons >= ids[0]) & (persons <= ids[-1])
+    member = slice(None) if inside.all() else np.flatnonzero(inside)
+    place = table[persons[member] - ids[0]]
+    held = place >= 0
+    if held.all():
+        return place, member
+    return place[held], np.flatnonzero(held) if isinstance(member, slice) else member[held]
 
 
 def read_records(name: str, wanted: Wanted, persons: PersonRange, ids: Whole, session: Reads) -> Records:
     """Return what is wanted of one kind of records."""
     found = session.numbers(scan_statement(SOURCES[name], wanted, persons))
     place, member = places(ids, found["person_id"])
-    columns = {key: values if len(member) == len(values) else values[member] for key, values in found.items()}
+    columns = {key: values[member] for key, values in found.items()}
     del columns["person_id"]
     columns["start"] = _near(columns["start"])
     columns = dict(sorted_records({**columns, "person": place}))

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from atoll_node.engine.arrays.columns import NO_KEY, Periods, Persons
-from atoll_node.engine.arrays.days import NO_DAY, Truth, Whole, is_first, is_last, keyed, years
+from atoll_node.engine.arrays.days import NO_DAY, Truth, Whole, is_first, is_last, keyed, ordered, years
 from atoll_node.engine.arrays.scans import Reads, places
 from atoll_node.engine.facts import matches_sql
 from atoll_node.engine.frames import finite_sql, recorded_level_sql, trial_level_sql
@@ -204,9 +204,10 @@ class Values:
         found = self.session.numbers(statement)
         place, member = places(self.periods.ids, found["person_id"])
         day, key, value = (found[name][member] for name in ("day", "key", "value"))
-        order = _order(place, day, key)
-        if order is None:
+        dated = keyed(place, day)
+        if (dated[1:] > dated[:-1]).all():
             return Dated(place, day, value)
+        order = ordered(dated, key)
         return Dated(place[order], day[order], value[order])
 
 
@@ -216,18 +217,6 @@ _NEVER = 2**40
 
 def _or(level: Numbers, missing: int) -> Numbers:
     return np.where(np.isnan(level), float(missing), level)
-
-
-def _order(person: Whole, day: Whole, key: Whole) -> Whole | None:
-    """Return what sorts by person, day and key; ``None`` where the rows are in this order."""
-    by_person = keyed(person, day)
-    if (by_person[1:] > by_person[:-1]).all():
-        return None
-    order = np.argsort(by_person, kind="stable")
-    by_person, key = by_person[order], key[order]
-    if ((by_person[1:] == by_person[:-1]) & (key[1:] < key[:-1])).any():
-        return order[np.lexsort((key, by_person))]
-    return order
 
 
 def _records_statement(
