@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 import atoll
+from atoll.errors import Unreachable
 from atoll_schemas.people import ProjectApplication
 from demo.parts import Program, wait_until
 
@@ -81,6 +82,7 @@ def running(work: Path, persons: int) -> Iterator[Consortium]:
         for node in nodes.values():
             node.up()
         asker = atoll.Hub(url, (work / "ada.token").read_text())
+        wait_until(lambda: _answers(asker), 30, "the hub did not answer", hub.log_tail())
         project = (work / "project").read_text() if built else _permitted(asker, nodes)
         consortium = Consortium(hub, nodes, asker, project)
         (work / "project").write_text(project)
@@ -138,6 +140,15 @@ def _permitted(asker: atoll.Hub, nodes: dict[str, Program]) -> str:
         lambda: all(p.state == "active" for v in asker.projects() for p in v.permits), 30, "no permit", "-"
     )
     return project
+
+
+def _answers(asker: atoll.Hub) -> bool:
+    """Whether the hub takes calls; its log may still be that of an earlier run."""
+    try:
+        asker.sites()
+    except Unreachable:
+        return False
+    return True
 
 
 def _ready(asker: atoll.Hub) -> bool:

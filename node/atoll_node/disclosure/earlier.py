@@ -6,6 +6,7 @@ a window, persons between two edges and those behind an exact sum are such sets.
 is known for ever; one that was withheld for the sake of another stays withheld.
 """
 
+from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -111,8 +112,9 @@ class _Crowd:
             self._buckets[place] = figure.footprint.buckets
         self._sizes = self._buckets.sum(axis=1, dtype=np.int64)
         self._coarse = _coarse(self._buckets)
-        self._leading = np.zeros(room, dtype=np.bool_)
-        self._leading[: len(earlier)] = [figure.leading for figure in earlier]
+        self._half = self._coarse[:, : COARSE // 2].sum(axis=1, keepdims=True)
+        leading = [place for place, figure in enumerate(earlier) if figure.leading]
+        self._by_size = sorted(leading, key=lambda place: int(self._sizes[place]))
         self._present = np.zeros(room, dtype=np.bool_)
         self._present[: len(earlier)] = [name in self._own for name in self._names]
         self._places = {name: place for place, name in enumerate(self._names)}
@@ -135,7 +137,9 @@ class _Crowd:
         self._buckets[place] = found.buckets
         self._sizes[place] = found.size
         self._coarse[place] = _coarse(found.buckets)
-        self._leading[place] = leading
+        self._half[place] = self._coarse[place, : COARSE // 2].sum()
+        if leading:
+            insort(self._by_size, place, key=lambda one: int(self._sizes[one]))
         self._present[place] = True
 
     def _related(self, place: int, dimensions: Dimensions) -> bool:
@@ -152,26 +156,40 @@ class _Crowd:
 
     def _near_two(self, found: Footprint) -> bool:
         """Whether the set and two others, not both of this answer, are a whole and its parts but for few."""
-        places = np.flatnonzero(self._leading[: len(self._names)])
+        places = np.array(self._by_size, dtype=np.intp)
         if self._present[places].all():
             return False
+        return any(self._near_sums(found, self._foreign(places, found.size, sign), sign) for sign in (1, -1))
+
+    def _foreign(self, places: NDArray[np.intp], size: int, sign: int) -> NDArray[np.intp]:
+        """Return pairs whose sizes add up to the set's (``sign`` 1), or differ by it (-1), but for few.
+
+        ``places`` are in the order of size, so that each one's partners lie side by side.
+        """
         sizes = self._sizes[places]
-        foreign = ~(self._present[places][:, None] & self._present[places][None, :])
-        sums = sizes[:, None] + sizes[None, :] - found.size
-        parts = np.argwhere(np.triu((np.abs(sums) < self._minimum) & foreign, 1))
-        differences = sizes[:, None] - sizes[None, :] - found.size
-        wholes = np.argwhere((np.abs(differences) < self._minimum) & foreign)
-        return self._near_sums(found, places[parts], 1) or self._near_sums(found, places[wholes], -1)
+        middle = size - sizes if sign > 0 else sizes - size
+        first = np.searchsorted(sizes, middle - self._minimum, side="right")
+        last = np.searchsorted(sizes, middle + self._minimum, side="left")
+        if sign > 0:  # each pair once
+            first = np.maximum(first, np.arange(1, len(places) + 1))
+        number = np.maximum(last - first, 0)
+        owner = np.repeat(np.arange(len(places)), number)
+        partner = np.arange(len(owner)) - np.repeat(np.cumsum(number) - number - first, number)
+        pairs: NDArray[np.intp] = np.column_stack((places[owner], places[partner]))
+        foreign = ~(self._present[pairs[:, 0]] & self._present[pairs[:, 1]])
+        return pairs[foreign]
 
     def _near_sums(self, found: Footprint, pairs: NDArray[np.intp], sign: int) -> bool:
-        """Compare the set with first + second, or with first - second."""
-        if not len(pairs):
-            return False
-        rough = self._coarse[pairs[:, 0]] + sign * self._coarse[pairs[:, 1]]
-        pairs = pairs[np.abs(rough - _coarse(found.buckets)).sum(axis=1) < self._minimum]
-        expected = self._buckets[pairs[:, 0]] + sign * self._buckets[pairs[:, 1]]
-        near = pairs[np.abs(expected - found.buckets).sum(axis=1) < self._minimum]
-        for first, second in near:
+        """Compare the set with first + second, or with first - second: by half, by groups, by each bucket."""
+        coarse = _coarse(found.buckets)
+        for table, own in (
+            (self._half, coarse[: COARSE // 2].sum(keepdims=True)),
+            (self._coarse, coarse),
+            (self._buckets, found.buckets),
+        ):
+            expected = table[pairs[:, 0]] + sign * table[pairs[:, 1]]
+            pairs = pairs[np.abs(expected - own).sum(axis=1) < self._minimum]
+        for first, second in pairs:
             one, other = self._names[first], self._names[second]
             whole, parts = (found.name, (one, other)) if sign > 0 else (one, (found.name, other))
             if added(*parts) != whole:
