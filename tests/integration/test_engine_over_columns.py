@@ -7,8 +7,9 @@ from datetime import date, timedelta
 import pytest
 
 from atoll_node.engine import DuckDbEngine
-from atoll_node.engine.by_arrays import fits
+from atoll_node.engine.by_arrays import Room
 from atoll_node.engine.connection import Session
+from atoll_node.engine.planning import plan
 from atoll_node.errors import EngineError
 from atoll_node.settings import EngineSettings
 from atoll_schemas.query import Query
@@ -61,14 +62,14 @@ def release(tmp_path):
             ],
             "measurement": [
                 {
-                    "measurement_id": 2 * n + turn,
+                    "measurement_id": 3 * n + turn,
                     "person_id": n,
                     "measurement_concept_id": 7,
                     "measurement_date": start + timedelta(days=-turn),
                     "value_as_number": 45.0 + n / 2 + 100 * turn,
                 }
                 for n in numbers
-                for turn in (0, 1)
+                for turn in (0, 1, 2)
             ],
         },
         tmp_path / "lake",
@@ -97,9 +98,34 @@ def test_a_second_question_about_a_release_reads_nothing(release, tmp_path, monk
 def test_a_release_that_does_not_fit_is_asked_by_statements(release):
     rows = sum(table.rows for table in release.tables)
     every = frozenset(table.name for table in release.tables)
-    assert fits(release, every, 64 * rows)
-    assert not fits(release, every, 64 * rows - 1)
-    assert fits(release, frozenset({"person"}), 64 * PERSONS)
+    assert Room(release, 64 * rows).holds(every)
+    assert not Room(release, 64 * rows - 1).holds(every)
+    assert Room(release, 64 * PERSONS).holds(frozenset({"person"}))
+
+
+@pytest.mark.parametrize("analysis", ["latest weight", "first weight", "weighed at all"])
+def test_of_a_table_that_does_not_fit_the_engine_chooses_one_record_a_person(release, tmp_path, analysis):
+    """Periods and persons fit into 16 kB, the measurements beside them do not."""
+    definition = {
+        "latest weight": WEIGHT,
+        "first weight": WEIGHT | {"take": "first"},
+        "weighed at all": {"kind": "presence", "domain": "measurement", "codes": {"concept_ids": [7]}},
+    }[analysis] | {"window": {"start": None, "end": None}}
+    variable = {"name": "value", "definition": definition}
+    query = Query.from_wire(
+        {
+            "project": "P-1",
+            "dataset": "test",
+            "cohort": COHORT,
+            "analysis": {"method": "table1", "variables": [variable]},
+        }
+    )
+    small, by_statements = engine(tmp_path, "0.000016GB"), engine(tmp_path, "0GB")
+    planned = plan(query, small)
+    assert Room(release, 8_000).takes(planned)
+    assert not Room(release, 8_000).holds(frozenset({"measurement"}))
+    answers = [one.run(query, release, clock=time.monotonic) for one in (small, by_statements)]
+    assert differences(*answers) == []
 
 
 def test_a_run_over_columns_is_stopped(release, tmp_path):

@@ -1,5 +1,6 @@
 """Footprints add up, miss no near set, and survive a restart; an answer without contributions stays."""
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,21 @@ class TestStore:
         assert store.keep_figures("P-1", [figure], 0)
         assert not store.keep_figures("P-1", [figure, figure], 0)
         assert len(store.recall_figures("P-1")) == 1
+
+    def test_figures_of_another_process_are_seen_and_figures_that_are_gone_are_not(
+        self, tmp_path: Path
+    ) -> None:
+        """What was read stays in memory, and yet the file decides."""
+        file = tmp_path / "node.sqlite"
+        mine, other = LedgerStore(file), LedgerStore(file)
+        figures = [Figure(of_persons(persons_from(0, n)), 5, True) for n in (10, 20, 30)]
+        assert mine.keep_figures("P-1", figures[:1], 0)
+        assert len(mine.recall_figures("P-1")) == 1
+        assert other.keep_figures("P-1", figures[1:], 1)
+        assert [one.footprint.size for one in mine.recall_figures("P-1")] == [10, 20, 30]
+        with sqlite3.connect(file) as restored:
+            restored.execute("delete from ledger_figure where place > 0")
+        assert [one.footprint.size for one in mine.recall_figures("P-1")] == [10]
 
     def test_it_holds_no_person(self, tmp_path: Path) -> None:
         """A person's id stands in the file of cohorts, which never leaves; not in that of figures."""

@@ -1,22 +1,20 @@
 """What the gate lets go of counts and tables, case by case."""
 
 import json
-import time
 
 import pytest
 
-from atoll_node.disclosure import RULES, Ledger, clear
+from atoll_node.disclosure import RULES, Ledger
 from atoll_node.disclosure.rounding import counted, reach, rounded
 from atoll_node.disclosure.strictness import tightened
 from atoll_node.errors import Refused
-from atoll_node.raw import PersonSet, RawAggregate, RawCount, RawCrosstab, RawStep
+from atoll_node.raw import PersonSet, RawCount, RawCrosstab, RawStep
 from atoll_node.settings import GateSettings
 from atoll_schemas.cells import Counted, Withheld, WithholdReason
 from atoll_schemas.query import Count, Crosstab, Tighten
 from atoll_schemas.results import SiteCount, SiteCrosstab
 from tests.support.cleared import question
-from tests.support.contributions import contributions_of
-from tests.support.gate import TEST_RELEASE, MemoryInTests, let_out, leveled, persons_from, raw_table, shown
+from tests.support.gate import MemoryInTests, let_out, leveled, persons_from, raw_table, shown
 
 HELD = Withheld(reason=WithholdReason.PROTECTED)
 
@@ -202,25 +200,3 @@ def test_the_result_names_rules_settings_and_release() -> None:
 def test_every_rule_says_what_it_does() -> None:
     assert all(rule.says for rule in RULES)
     assert len({rule.name for rule in RULES}) == len(RULES)
-
-
-def test_a_table_without_small_cells_passes_in_five_milliseconds() -> None:
-    levels = [f"l{place}" for place in range(5)]
-    table = raw_table(["a", "b"], [levels, levels], {(a, b): 100 for a in levels for b in levels})
-    query = question(Crosstab(variables=(leveled("a", levels), leveled("b", levels))))
-    raw, members = RawCrosstab(2500, table), persons_from(1, 2500)
-    aggregate = RawAggregate(raw, members, 1, contributions_of(raw, query, members))
-    times = []
-    for _ in range(9):
-        ledger = Ledger(MemoryInTests())
-        start = time.perf_counter()
-        clear(
-            aggregate,
-            query=query,
-            release=TEST_RELEASE,
-            site="atoll-a",
-            settings=GateSettings(),
-            ledger=ledger,
-        )
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.005

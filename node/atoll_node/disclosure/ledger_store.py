@@ -3,6 +3,7 @@
 import sqlite3
 import struct
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -27,6 +28,12 @@ create table if not exists ledger_figure (
     primary key (project, place)
 )
 """
+_COUNT = "select count(*) from ledger_figure where project = ?"
+_SINCE = (
+    "select name, base, leading, buckets from ledger_figure where project = ? and place >= ? order by place"
+)
+_PROJECTS = 4
+"""Projects whose figures stay in memory."""
 _NAME = struct.Struct("<Q")
 _PAGES_BEFORE_CHECKPOINT = 50_000
 
@@ -37,6 +44,7 @@ class LedgerStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._turn = threading.Lock()
+        self._figures: OrderedDict[str, tuple[Figure, ...]] = OrderedDict()
         self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
         with self._turn, self._connection:
             self._connection.execute("pragma journal_mode = wal")
@@ -80,14 +88,17 @@ class LedgerStore:
             return added.rowcount == 1
 
     def recall_figures(self, project: str) -> Sequence[Figure]:
-        """Return the figures that were decided on, oldest first."""
-        question = "select name, base, leading, buckets from ledger_figure where project = ? order by place"
+        """Return the figures that were decided on, oldest first; what was read before is kept."""
         with self._turn:
-            rows = self._connection.execute(question, (project,)).fetchall()
-        return [
-            Figure(Footprint(_NAME.unpack(name)[0], np.frombuffer(buckets, dtype="<i4")), base, bool(leading))
-            for name, base, leading, buckets in rows
-        ]
+            known = self._figures.pop(project, ())
+            if len(known) > self._connection.execute(_COUNT, (project,)).fetchone()[0]:
+                known = ()
+            rows = self._connection.execute(_SINCE, (project, len(known))).fetchall()
+            found = (*known, *(_figure(*row) for row in rows))
+            self._figures[project] = found
+            while len(self._figures) > _PROJECTS:
+                self._figures.popitem(last=False)
+        return found
 
     def keep_figures(self, project: str, figures: Sequence[Figure], before: int) -> bool:
         """Add figures as the next ones; ``False`` when others took the places meanwhile."""
@@ -125,6 +136,10 @@ class LedgerStore:
                 )
                 changed += 1
         return changed
+
+
+def _figure(name: bytes, base: int, leading: int, buckets: bytes) -> Figure:
+    return Figure(Footprint(_NAME.unpack(name)[0], np.frombuffer(buckets, dtype="<i4")), base, bool(leading))
 
 
 def _bytes_of(figure: Figure) -> bytes:

@@ -1,9 +1,11 @@
 """Find a cohort and its values over columns in memory, and keep for the release what can serve again.
 
-One question at a time; a release with more records than the bound is asked by statements instead.
+One question at a time. A question that must look at more records than the bound is asked by statements; one
+that only wants a person's first or latest value of a large table lets DuckDB choose it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,14 +24,15 @@ from atoll_node.engine.arrays.scans import (
     read_records,
 )
 from atoll_node.engine.arrays.streams import Block
-from atoll_node.engine.arrays.values import People, Values
+from atoll_node.engine.arrays.values import People, Values, windowless
 from atoll_node.engine.found import Frame, Members
 from atoll_node.engine.kept import Kept
 from atoll_node.engine.measures import columns_of
-from atoll_node.engine.plan import AnalysisPlan, Cohort, Plan, SurvivalPlan
+from atoll_node.engine.plan import AnalysisPlan, Cohort, Plan, SurvivalPlan, TrialLevel
 from atoll_node.engine.sql import Statement
 from atoll_node.raw import PersonSet
 from atoll_node.release import Release
+from atoll_schemas.tables import DOMAINS
 
 ROW_BYTES = 64
 """What a record takes while it is worked on."""
@@ -42,12 +45,36 @@ class Reads(Protocol):
     def numbers(self, statement: Statement) -> Mapping[str, NDArray[Any]]: ...
 
 
-def fits(release: Release, tables: frozenset[str], most_bytes: int) -> bool:
-    """Whether the records of all tables that a plan reads fit into so many bytes."""
-    return ROW_BYTES * sum(table.rows for table in release.tables if table.name in tables) <= most_bytes
+@dataclass(frozen=True)
+class Room:
+    """What fits into memory of a release."""
+
+    release: Release
+    most_bytes: int
+
+    def holds(self, tables: frozenset[str]) -> bool:
+        """Whether all records of some tables fit."""
+        rows = sum(table.rows for table in self.release.tables if table.name in tables)
+        return ROW_BYTES * rows <= self.most_bytes
+
+    def takes(self, planned: Plan) -> bool:
+        """Whether a plan can be worked out in memory."""
+        return self.holds(needs_of((planned.cohort,)).tables | _looked_through(planned.analysis))
 
 
-def find(planned: Plan, session: Reads, kept: Kept) -> tuple[Members, Frame]:
+def _looked_through(analysis: AnalysisPlan) -> frozenset[str]:
+    """Return the tables of which every matching record is looked at."""
+    found = {DOMAINS[outcome.domain].table for outcome in getattr(analysis, "outcomes", ())}
+    for column in columns_of(analysis):
+        records = getattr(column.source, "records", None)
+        if isinstance(column.source, TrialLevel):
+            found.add("trial_subject")
+        elif records is not None and not windowless(records):
+            found.add(DOMAINS[records.domain].table)
+    return frozenset(found)
+
+
+def find(planned: Plan, session: Reads, kept: Kept, room: Room) -> tuple[Members, Frame]:
     """Return who is in the cohort, and each person's values. Raises what stops the session."""
     periods = kept.get("periods", partial(read_periods, EVERYBODY, session))
     persons = kept.get("persons", partial(read_persons, EVERYBODY, periods.ids, session))
@@ -56,7 +83,7 @@ def find(planned: Plan, session: Reads, kept: Kept) -> tuple[Members, Frame]:
     session.check()
     ids = periods.ids[people.places]
     return Members(ids, steps), _framed(
-        planned.analysis, ids, people, Values(periods, persons, session, kept)
+        planned.analysis, ids, people, Values(periods, persons, session, kept, room.holds)
     )
 
 

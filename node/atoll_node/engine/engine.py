@@ -181,11 +181,11 @@ class DuckDbEngine(PlanEngine):
 
     def _found(self, planned: Plan, opened: "_OpenRelease", session: Session) -> tuple[Members, Frame]:
         """Work in memory where all that is read fits, else by statements, which spill to the disk."""
-        tables = tables_of(planned)
-        if not by_arrays.fits(opened.release, tables, self._columns):
+        room = by_arrays.Room(opened.release, self._columns)
+        if not room.takes(planned):
             return super()._found(planned, opened, session)
-        opened.database.require(tables)
-        return by_arrays.find(planned, session, opened.kept)
+        opened.database.require(tables_of(planned))
+        return by_arrays.find(planned, session, opened.kept, room)
 
 
 def tables_of(planned: object) -> frozenset[str]:

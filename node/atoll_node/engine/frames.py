@@ -112,9 +112,7 @@ def _halved(value: str, edges: tuple[float, ...], offset: int, binder: Binder) -
 def _number(source: Number, name: str, binder: Binder) -> _Column:
     if isinstance(source, PersonField):
         return _Column(f"({_PERSON_FIELDS[source.field]})::DOUBLE", (_PERSON_JOIN,))
-    domain = DOMAINS[source.records.domain]
-    finite = finite_sql(domain)
-    return _Column(f"{name}.value", (_joined(source.records, finite, name, binder),))
+    return _Column(f"{name}.value", (_joined(source, name, binder),))
 
 
 def finite_sql(domain: DomainTable) -> str:
@@ -133,8 +131,7 @@ def _level(source: Level, name: str, binder: Binder) -> _Column:
         join = f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
         return _Column(f"CASE WHEN {name}.person_id IS NULL THEN 1 ELSE 0 END", (join,))
     missing = len(source.levels) + 1
-    join = _joined(source.records, recorded_level_sql(source, binder), name, binder)
-    return _Column(f"coalesce({name}.value, {missing})", (join,))
+    return _Column(f"coalesce({name}.value, {missing})", (_joined(source, name, binder),))
 
 
 def _person_level(source: PersonConcept, binder: Binder) -> str:
@@ -187,13 +184,15 @@ def trial_level_sql(source: TrialLevel, binder: Binder) -> str:
     return f"CASE {whens} WHEN r.arm_code IS NULL THEN {count + 1} ELSE {count} END"
 
 
-def _joined(records: Recorded, value: str, name: str, binder: Binder) -> str:
-    """Join the value of the first or latest record: by date, then the lowest or the highest key.
+def picked_sql(source: RecordedNumber | RecordedLevel, binder: Binder) -> str:
+    """Return a query for the value of each person's first or latest record: by date, then by the key.
 
     The day is found first: two plain aggregates are several times faster than one window or one
-    aggregate over pairs, and the key decides only among records of that day.
+    aggregate over pairs, and the key, the lowest or the highest, decides only among records of that day.
     """
+    records = source.records
     domain = DOMAINS[records.domain]
+    value = recorded_level_sql(source, binder) if isinstance(source, RecordedLevel) else finite_sql(domain)
     start, key = f"r.{quoted(domain.start_date)}", f"r.{quoted(domain.key)}"
     day, pick = ("max", "arg_max_null") if records.latest else ("min", "arg_min_null")
     if records.start is None and records.end is None:
@@ -202,12 +201,15 @@ def _joined(records: Recorded, value: str, name: str, binder: Binder) -> str:
     else:
         found = _in_window(records, binder)
     days = f"SELECT r.person_id, {day}({start}) AS day {found} GROUP BY r.person_id"
-    query = (
+    return (
         f"SELECT r.person_id, {pick}({value}, {key}) AS value FROM {quoted(domain.table)} r "
         f"JOIN ({days}) d ON d.person_id = r.person_id AND d.day = {start} "
         f"WHERE {matches_sql(records.match, SOURCES[records.domain], binder)} GROUP BY r.person_id"
     )
-    return f"LEFT JOIN ({query}) {name} ON {name}.person_id = i.person_id"
+
+
+def _joined(source: RecordedNumber | RecordedLevel, name: str, binder: Binder) -> str:
+    return f"LEFT JOIN ({picked_sql(source, binder)}) {name} ON {name}.person_id = i.person_id"
 
 
 def _in_window(records: Recorded, binder: Binder) -> str:

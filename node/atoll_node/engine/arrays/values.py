@@ -3,6 +3,7 @@
 What does not depend on the cohort is kept for the release; persons are places in the block's ids.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -12,7 +13,7 @@ from atoll_node.engine.arrays.columns import NO_KEY, Periods, Persons
 from atoll_node.engine.arrays.days import NO_DAY, Truth, Whole, is_first, is_last, keyed, ordered, years
 from atoll_node.engine.arrays.scans import Reads, places
 from atoll_node.engine.facts import matches_sql
-from atoll_node.engine.frames import finite_sql, recorded_level_sql, trial_level_sql
+from atoll_node.engine.frames import finite_sql, picked_sql, recorded_level_sql, trial_level_sql
 from atoll_node.engine.kept import Kept
 from atoll_node.engine.measures import bin_places
 from atoll_node.engine.plan import (
@@ -98,6 +99,8 @@ class Values:
     persons: Persons
     session: Reads
     kept: Kept
+    fits: Callable[[frozenset[str]], bool]
+    """Whether the records of tables fit into memory."""
 
     def column(self, column: NumberColumn | LevelColumn, people: People) -> Numbers:
         """Return the column of a frame for the cohort's persons."""
@@ -177,14 +180,25 @@ class Values:
         """Return each person's first or latest record; without a window it is the same for all cohorts."""
         size, latest = len(self.periods.ids), records.latest
         anywhere = replace(source, records=replace(records, start=None, end=None, latest=True))
-        if records.start is None and records.end is None:
-            statement = _records_statement(records.domain, records.match, anywhere)
-            return self.kept.get(source, lambda: self._read(statement).picked(size, latest=latest))
+        if windowless(records):
+            return self.kept.get(source, partial(self._picked_anywhere, source, anywhere))
         found = self._dated(records.domain, records.match, anywhere)
         return self.kept.get(
             (source, people.cohort),
             lambda: found.between(people.index, records.start, records.end).picked(size, latest=latest),
         )
+
+    def _picked_anywhere(
+        self,
+        source: RecordedNumber | RecordedLevel | RecordedPresence,
+        anywhere: RecordedNumber | RecordedLevel | RecordedPresence,
+    ) -> Picked:
+        """Look at every record where they fit into memory; else DuckDB chooses one a person."""
+        records, size = source.records, len(self.periods.ids)
+        if self.fits(frozenset({DOMAINS[records.domain].table})):
+            found = self._read(_records_statement(records.domain, records.match, anywhere))
+            return found.picked(size, latest=records.latest)
+        return self._read(_picked_statement(source)).picked(size, latest=False)
 
     def _dated(
         self,
@@ -209,6 +223,11 @@ class Values:
             return Dated(place, day, value)
         order = ordered(dated, key)
         return Dated(place[order], day[order], value[order])
+
+
+def windowless(records: Recorded) -> bool:
+    """Whether a person's value is the same whatever the cohort."""
+    return records.start is None and records.end is None
 
 
 _NEVER = 2**40
@@ -239,6 +258,23 @@ def _records_statement(
         f"SELECT r.person_id, ({start} - DATE '1970-01-01')::INTEGER AS day, "
         f"r.{quoted(found.key)}::BIGINT AS key, ({value})::DOUBLE AS value "
         f"FROM {quoted(found.table)} r WHERE {' AND '.join(where)}"
+    )
+
+
+def _picked_statement(source: RecordedNumber | RecordedLevel | RecordedPresence) -> Statement:
+    binder = Binder()
+    if isinstance(source, RecordedPresence):
+        found = DOMAINS[source.records.domain]
+        match = matches_sql(source.records.match, SOURCES[source.records.domain], binder)
+        query = (
+            f"SELECT DISTINCT r.person_id, 0 AS value FROM {quoted(found.table)} r "
+            f"WHERE r.{quoted(found.start_date)} IS NOT NULL AND {match}"
+        )
+    else:
+        query = picked_sql(source, binder)
+    return binder.statement(
+        "SELECT person_id, 0::INTEGER AS day, 0::BIGINT AS key, "
+        f"coalesce(value::DOUBLE, 'nan'::DOUBLE) AS value FROM ({query}) WHERE person_id IS NOT NULL"
     )
 
 
