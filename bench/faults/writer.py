@@ -18,10 +18,11 @@ import duckdb
 from atoll_node.errors import LakeError
 from atoll_node.home import Home
 from atoll_node.maintenance.rules import MANY_FILES
+from atoll_node.row_files import LocalFile
 from atoll_node.settings import S3Store
 from atoll_node.tables.delta_adapter import LakeTable, Mark
 from atoll_node.tables.places import places_of
-from atoll_node.tables.writer import Lake, LocalFile
+from atoll_node.tables.writer import Lake
 from atoll_schemas.tables import table
 
 ROWS = 4

@@ -1,7 +1,7 @@
 """Bring one staged batch into a dataset's tables, each in one transaction that carries the batch."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,11 +14,12 @@ from atoll_node.deidentify.pseudonyms import Pseudonyms
 from atoll_node.errors import LakeError, SettingsError
 from atoll_node.ingest_report import TableReport, WriteProgress
 from atoll_node.release import PinnedFile, PinnedTable
+from atoll_node.row_files import LocalFile
 from atoll_node.settings import DatasetSettings
 from atoll_node.staging import Staged, StagedTable
 from atoll_node.tables.delta_adapter import LakeTable, Mark
 from atoll_node.tables.merge_adapter import Replacement, empty, replacing, touched
-from atoll_node.tables.writer import Lake, LocalFile, WriteRows
+from atoll_node.tables.writer import Lake, WriteRows
 from atoll_schemas.tables import core_1, table
 
 BATCH, CONTENT, POLICY = "atoll-batch", "atoll-content", "atoll-policy"
@@ -81,17 +82,20 @@ class Loading:
     def _write(self, target: LakeTable, staged: StagedTable, rows: Deidentification, expected: int) -> bool:
         """Commit the table's rows; return False when they are what the table already holds."""
         away = "|".join(map(str, sorted(rows.returned)))
-        content = self._seal(f"{staged.table}|{rows.content(staged.table)}|{away}")
+        # Only a full export is compared with what the table holds; of another, the batch tells the rows.
+        held = rows.content(staged.table) if self._is_full else self.staged.batch
+        content = self._seal(f"{staged.table}|{held}|{away}")
         if self._is_full and target.has(Mark(CONTENT, content)):
             return False
         watch = partial(self._told, staged.table, expected, time.monotonic())
 
-        def write(folder: Path, stem: str) -> tuple[LocalFile, ...]:
-            made = rows.write(staged.table, folder, stem, watch)
-            files = tuple(LocalFile(file.path, file.bytes, file.rows) for file in made)
-            if sum(file.rows for file in files) != expected:
+        def write(folder: Path, stem: str) -> Iterator[LocalFile]:
+            rest = expected
+            for file in rows.write(staged.table, folder, stem, watch):
+                rest -= file.rows
+                yield file
+            if rest:
                 raise LakeError("ingest.counts", f"the records of {staged.table} do not add up")
-            return files
 
         pinned = None if self._is_full else target.pinned()
         if pinned is None:
@@ -131,7 +135,7 @@ class Loading:
         for spec in core_1().tables:
             target = self.lake.table(spec)
             if spec.name not in brought and target.exists and not target.has(Mark(CONTENT, content)):
-                self._commit(target, empty(self.connection, spec), content)
+                self._commit(target, empty(spec), content)
 
     def _commit(
         self,
@@ -146,8 +150,7 @@ class Loading:
         at = int(self.clock().timestamp() * 1000)
         self.lake.commit(target, writer, marks, removed=removed, content=content, written_at=at)
 
-    def _told(self, name: str, total: int, begun: float, share: float) -> None:
-        rows = int(share * total)
+    def _told(self, name: str, total: int, begun: float, rows: int) -> None:
         seconds = max(time.monotonic() - begun, 1e-6)
         self.writing(WriteProgress(name, rows, total, rows / seconds))
 

@@ -242,3 +242,23 @@ def test_the_page_can_be_written_from_the_shell():
     )
 
     assert page(Policy()) == run.stdout
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [],
+        [5],
+        [4, 5, 6, 7, 8],
+        [9, 1, 9, 2, 1, 4_000_000_000_001],
+        [-1, -5, 0, 3, -4],
+        [7, 7, 7],
+    ],
+    ids=["none", "one", "in order", "in no order", "below zero", "the same"],
+)
+def test_many_numbers_get_the_pseudonyms_that_each_gets_alone(numbers):
+    pseudonyms = Pseudonyms(KEY, "atoll-a")
+
+    found = pseudonyms.of_many(Kind.RECORD, np.array(numbers, np.int64))
+
+    assert found.tolist() == [pseudonyms.of(Kind.RECORD, number) for number in numbers]

@@ -215,6 +215,25 @@ def test_faults_are_counted_over_all_files_of_a_table(tmp_path, connection):
     assert count_faults(connection, {"person": files}, year=2026)["unique_keys", "person"] == 2
 
 
+@pytest.mark.parametrize("sortable", [0, 1_000_000], ids=["too many to sort", "sorted in memory"])
+@pytest.mark.parametrize(
+    ("keys", "repeated"),
+    [([], 0), ([1, 2, 3], 0), ([3, 1, 3, 2, 1, 3], 3), ([None, 4, None, 4], 1), ([None], 0)],
+    ids=["none", "different", "repeated", "empty ones do not count", "nothing but an empty one"],
+)
+def test_repeated_keys_are_counted_alike_however_many_they_are(
+    tmp_path, connection, keys, repeated, sortable
+):
+    rows = [sound("measurement") | {"measurement_id": key} for key in keys]
+    pq.write_table(arrow_of("measurement", rows), tmp_path / "rows.parquet")
+
+    found = count_faults(
+        connection, {"measurement": (tmp_path / "rows.parquet",)}, year=2026, sortable=sortable
+    )
+
+    assert found["unique_keys", "measurement"] == repeated
+
+
 def test_a_file_that_cannot_be_read_is_told_without_its_name(tmp_path, connection):
     file = tmp_path / "Miller_John.parquet"
     file.write_bytes(b"PAR1 not")

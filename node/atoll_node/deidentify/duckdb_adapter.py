@@ -4,9 +4,7 @@ The key stays in Python: identifiers come out of DuckDB, and their pseudonyms go
 statement.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from duckdb.func import FunctionNullHandling, PythonUDFType
 from numpy.typing import NDArray
 
 from atoll_node.deidentify.policy import Policy
@@ -23,7 +20,9 @@ from atoll_node.deidentify.sql import (
     KEPT_KEYS,
     LEFT_OUT_KEYS,
     OPT_OUTS,
+    OWN_KEY,
     PERSONS,
+    Lookup,
     Records,
     block_of,
     key_map,
@@ -35,26 +34,15 @@ from atoll_node.deidentify.sql import (
     select,
 )
 from atoll_node.errors import LakeError
+from atoll_node.row_files import ROWS_PER_GROUP, LocalFile, row_files
 from atoll_node.staging import Staged, StagedTable
 from atoll_schemas.tables import Content, table
 
 Connection = duckdb.DuckDBPyConnection
-ROWS_PER_GROUP = 122_880
 BLOCKS_AT_ONCE = 250_000
-BYTES_PER_FILE = 256 * 1024 * 1024
-WATCH_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class WrittenFile:
-    """One Parquet file of de-identified rows."""
-
-    path: Path
-    bytes: int
-    rows: int
-
-
-def _unwatched(_: float) -> None:
+def _unwatched(_: int) -> None:
     return None
 
 
@@ -88,7 +76,6 @@ class Deidentification:
         A collision of persons is refused here; one of rows, by the release's check of keys.
         """
         self._make_persons()
-        self._make_own_keys()
         self._make_key_maps()
         if self._opt_outs:
             self._make_owner_keys()
@@ -99,22 +86,28 @@ class Deidentification:
         return f"SELECT pseudonym FROM {PERSONS}"
 
     def write(
-        self, name: str, folder: Path, stem: str, watch: Callable[[float], None] = _unwatched
-    ) -> tuple[WrittenFile, ...]:
-        """Write a table's rows below ``folder`` as ``stem-0.parquet``, …; at least one file, be it empty.
+        self, name: str, folder: Path, stem: str, watch: Callable[[int], None] = _unwatched
+    ) -> Iterator[LocalFile]:
+        """Write a table's rows below ``folder`` and yield each file when it is whole (``row_files``)."""
+        return row_files(table(name), self._rows_of(name), folder, stem, watch)
 
-        ``watch`` hears the share done, 0 to 1, every half second.
-        """
-        rows = select(self._records[name], self._policy, opted_out=bool(self._opt_outs))
-        folder.mkdir(parents=True, exist_ok=True)
-        target = str(folder).replace("'", "''")
-        written = self._watched(
-            watch,
-            f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
-            f" ROW_GROUP_SIZE {ROWS_PER_GROUP}, FILE_SIZE_BYTES {BYTES_PER_FILE},"
-            f" FILENAME_PATTERN '{stem}-{{i}}', OVERWRITE_OR_IGNORE, RETURN_STATS)",
-        )
-        return tuple(sorted((_written(row) for row in written), key=lambda file: file.path))
+    def _rows_of(self, name: str) -> Iterator[pa.RecordBatch]:
+        """Yield a table's de-identified rows."""
+        records = self._records[name]
+        own = own_key(records, self._policy)
+        statement = select(records, self._policy, opted_out=bool(self._opt_outs))
+        try:
+            for batch in self._connection.execute(statement).to_arrow_reader(ROWS_PER_GROUP):
+                yield batch if own is None else self._keyed(batch, own)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise _failed(error) from None
+
+    def _keyed(self, batch: pa.RecordBatch, own: Lookup) -> pa.RecordBatch:
+        """Return the batch with the pseudonyms of its rows' own keys; of NULL, NULL."""
+        given = batch.column(OWN_KEY)
+        found = self._pseudonyms.of_many(own.kind, given.fill_null(0).to_numpy())
+        absent = given.is_null().to_numpy(zero_copy_only=False)
+        return batch.append_column(own.field.name, pa.array(found, mask=absent))
 
     def opted_out(self, name: str) -> int:
         """Count the staged rows that are left out for the sake of opted-out persons."""
@@ -228,18 +221,6 @@ class Deidentification:
                 ),
             )
 
-    def _make_own_keys(self) -> None:
-        """Give the connection the functions that stand in for rows' own keys."""
-        for kind in {lookup.kind for records in self._tables() for lookup in lookups(records) if lookup.own}:
-            self._connection.create_function(
-                own_key(kind),
-                _key_function(self._pseudonyms, kind),
-                ["BIGINT"],
-                "BIGINT",
-                type=PythonUDFType.ARROW,
-                null_handling=FunctionNullHandling.SPECIAL,
-            )
-
     def _make_map(self, name: str, kind: Kind, found: Iterable[str]) -> None:
         """Make the key map of the blocks that the queries find."""
         words = ", ".join(f"w{word} BIGINT" for word in range(4))
@@ -294,14 +275,6 @@ class Deidentification:
         column: NDArray[np.int64] = np.ma.getdata(found)
         return column
 
-    def _watched(self, watch: Callable[[float], None], statement: str) -> list[tuple[object, ...]]:
-        with ThreadPoolExecutor(max_workers=1) as worker:
-            pending = worker.submit(self._rows, statement)
-            while not pending.done():
-                wait((pending,), timeout=WATCH_SECONDS)
-                watch(max(0.0, min(1.0, self._connection.query_progress() / 100)))
-            return pending.result()
-
     def _run(self, statement: str) -> None:
         self._rows(statement)
 
@@ -316,23 +289,12 @@ class Deidentification:
         return rows
 
 
-def _key_function(pseudonyms: Pseudonyms, kind: Kind) -> Callable[[pa.ChunkedArray], pa.Array]:
-    """Return what gives DuckDB the pseudonyms of many numbers at once; of NULL, NULL."""
-
-    def keyed(numbers: pa.ChunkedArray) -> pa.Array:
-        given = numbers.combine_chunks()
-        found = pseudonyms.of_many(kind, given.fill_null(0).to_numpy())
-        return pa.array(found, mask=given.is_null().to_numpy(zero_copy_only=False))
-
-    return keyed
-
-
 def _records(staged: StagedTable) -> Records:
     present = pq.read_schema(staged.files[0]).names if staged.files else ()
     return Records(table(staged.table), staged.files, frozenset(present))
 
 
-def _failed(error: duckdb.Error) -> LakeError:
+def _failed(error: Exception) -> LakeError:
     """Tell the kind of the error alone: DuckDB's message may quote a value of a record."""
     return LakeError(
         "deidentify.failed",
@@ -347,10 +309,6 @@ def _collision() -> LakeError:
         "two persons of the batch have one pseudonym, so one of them would stand for the other",
         "tell the makers of Atoll: this is not expected once in a billion hospitals",
     )
-
-
-def _written(row: tuple[object, ...]) -> WrittenFile:
-    return WrittenFile(path=Path(str(row[0])), rows=int(str(row[1])), bytes=int(str(row[2])))
 
 
 def open_connection(scratch: Path, *, memory: str = "1200MB", threads: int = 2) -> duckdb.DuckDBPyConnection:

@@ -3,7 +3,7 @@
 The SELECT reads the staged rows as ``s``, the person of a row as ``p`` and one key map per reference as
 ``k0``, ``k1``, …; ``duckdb_adapter`` makes these relations. A key map holds, by block ``n div 4``, the
 pseudonyms of the block's four numbers. A row's own key stands in no other row, so that no map is made for
-it: a function of ``duckdb_adapter`` gives its pseudonym.
+it: it comes out beside the fields, and ``duckdb_adapter`` puts its pseudonym in their midst.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,6 +34,8 @@ OPT_OUTS = "atoll_opt_outs"
 """Everybody who opted out, whether the batch has records of them or not."""
 LEFT_OUT_KEYS = "atoll_left_out_keys"
 """Keys of rows of opted-out persons, whatever their table."""
+OWN_KEY = "atoll_own_key"
+"""The column of a row's own key as the hospital wrote it: no field of a table, so that no file gets it."""
 
 
 def quoted(name: str) -> str:
@@ -62,11 +64,6 @@ class Records:
         return f"(SELECT *{lacking} FROM {source})" if lacking else source
 
 
-def own_key(kind: Kind) -> str:
-    """Return the function that gives the pseudonym of a row's own key."""
-    return f"atoll_own_{kind}"
-
-
 def key_map(kind: Kind) -> str:
     """Return the name of the map of references of one kind."""
     return f"atoll_keys_{kind}"
@@ -84,9 +81,7 @@ class Lookup:
 
     @property
     def pseudonym(self) -> str:
-        """Return the expression of the pseudonym."""
-        if self.own:
-            return f"{own_key(self.kind)}(s.{quoted(self.field.name)})"
+        """Return the expression of a reference's pseudonym."""
         words = " ".join(f"WHEN {word} THEN {self.alias}.w{word}" for word in range(4))
         return f"CASE s.{quoted(self.field.name)} & 3 {words} END"
 
@@ -149,11 +144,11 @@ def _person(_: Place) -> str:
 
 
 def _row_key(place: Place) -> str:
-    found = {lookup.kind: lookup.pseudonym for lookup in place.lookups}
+    found = {lookup.kind: lookup.pseudonym for lookup in place.lookups if not lookup.own}
     if not found:
         return _null(place)
     if not is_fact(place.table, place.field):
-        return place.lookups[0].pseudonym
+        return found[place.lookups[0].kind]
     return (
         f"CASE s.{quoted(domain_field(place.field))}"
         f" WHEN {PERSON_DOMAIN} THEN {found[Kind.PERSON]}"
@@ -205,18 +200,44 @@ COMPILED: Mapping[str, Callable[[Place], str]] = {
     "unknown": _null,
 }
 """The SQL of each rule, by its name; a test compares the names with ``RULES``."""
+_RE_KEYED = "row_pseudonyms"
+_OF_OWN_COLUMN = frozenset({"safe_text", "date_shift", "lone_dates_kept", "codes", "facts"})
+"""Rules whose result is NULL where the field's own column is."""
 
 
 def select(records: Records, policy: Policy, *, opted_out: bool) -> str:
-    """Return the SELECT of a table's de-identified rows; ``opted_out``: some persons are left out."""
+    """Return the SELECT of a table's de-identified rows; ``opted_out``: some persons are left out.
+
+    Fields that are NULL in every row are left out of the columns. A row's own key is ``OWN_KEY``.
+    """
     table, joined = records.table, lookups(records)
-    columns = ", ".join(
-        f"{_compiled(Place(table, field, policy, _of(field, joined)))} AS {quoted(field.name)}"
+    columns = [
+        f"{expression} AS {quoted(field.name)}"
         for field in table.fields
-    )
+        if (expression := _expression(field, records, policy, joined)) is not None
+    ]
+    own = own_key(records, policy)
+    if own is not None:
+        columns.append(f"s.{quoted(own.field.name)} AS {OWN_KEY}")
     joins = "".join(lookup.join for lookup in joined)
     where = f" WHERE NOT {left_out(table)}" if opted_out else ""
-    return f"SELECT {columns} FROM {relation(records)}{joins}{where}"
+    return f"SELECT {', '.join(columns) or 'NULL AS nothing'} FROM {relation(records)}{joins}{where}"
+
+
+def own_key(records: Records, policy: Policy) -> Lookup | None:
+    """Return how the rows' own key is translated, when they have one that becomes a pseudonym."""
+    table = records.table
+    own = (lookup for lookup in lookups(records) if lookup.own)
+    return next((one for one in own if rule_for(table, one.field, policy).name == _RE_KEYED), None)
+
+
+def _expression(field: Field, records: Records, policy: Policy, joined: Iterable[Lookup]) -> str | None:
+    """Return a field's expression, or ``None`` when it is NULL in every row."""
+    place = Place(records.table, field, policy, _of(field, joined))
+    if field.name not in records.present and rule_for(place.table, field, policy).name in _OF_OWN_COLUMN:
+        return None
+    expression = _compiled(place)
+    return None if expression == _null(place) else expression
 
 
 def _of(field: Field, joined: Iterable[Lookup]) -> tuple[Lookup, ...]:

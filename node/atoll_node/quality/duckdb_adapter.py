@@ -5,28 +5,56 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
+import numpy as np
 
 from atoll_node.errors import LakeError
 from atoll_node.quality.checks import CHECKS, always_filled
-from atoll_schemas.tables import DOMAIN_OF_TABLE, DOMAINS, Table, table
+from atoll_schemas.tables import DOMAIN_OF_TABLE, DOMAINS, Datatype, Table, table
 
 Files = Mapping[str, Sequence[str | Path]]
 """Files of this machine, or ``s3://`` addresses that the connection can reach."""
+SORTED_IN_MEMORY = 30_000_000
+"""So many keys, 8 bytes each, are sorted at once."""
 _VERSION = re.compile(r"[vV]?[0-9]+(\.[0-9]+)*( [0-9]{1,2}-[A-Z]{3}-[0-9]{2,4})?")
 """OHDSI's form, such as ``v5.0 31-AUG-23``; anything else is not told."""
 
 
 def count_faults(
-    connection: duckdb.DuckDBPyConnection, files: Files, *, year: int
+    connection: duckdb.DuckDBPyConnection, files: Files, *, year: int, sortable: int = SORTED_IN_MEMORY
 ) -> dict[tuple[str, str], int]:
-    """Count the rows that fail each check, by check and table. ``year`` is the year of the release."""
+    """Count the rows that fail each check, by check and table. ``year`` is the year of the release.
+
+    Keys of at most ``sortable`` rows are sorted in memory; of more, DuckDB counts the distinct ones.
+    """
     present = frozenset(files)
     return {
-        (check.name, name): _number(connection, _COUNTS[check.name](table(name), files, year))
+        (check.name, name): _repeated(connection, table(name), files)
+        if check.name == "unique_keys" and _is_sortable(connection, table(name), files, sortable)
+        else _number(connection, _COUNTS[check.name](table(name), files, year))
         for check in CHECKS
         for name in sorted(files)
         if check.applies(table(name), present)
     }
+
+
+def _is_sortable(connection: duckdb.DuckDBPyConnection, spec: Table, files: Files, most: int) -> bool:
+    """Whether the table's keys are numbers that memory holds: sorting is quicker than counting."""
+    if len(spec.primary_key) != 1 or spec.field(spec.primary_key[0]).datatype is not Datatype.BIGINT:
+        return False
+    return _number(connection, f"SELECT count(*) FROM {_read(files[spec.name])}") <= most
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, spec: Table, files: Files) -> int:
+    """Count the rows whose key another row before them has."""
+    key = f'"{spec.primary_key[0]}"'
+    try:
+        statement = f"SELECT {key} FROM {_read(files[spec.name])} WHERE {key} IS NOT NULL"
+        (found,) = connection.execute(statement).fetchnumpy().values()
+    except duckdb.Error as error:
+        raise _failed(error) from None
+    keys = np.ma.getdata(found)
+    keys.sort()
+    return int(np.count_nonzero(keys[1:] == keys[:-1]))
 
 
 def vocabulary_version(connection: duckdb.DuckDBPyConnection, files: Files) -> str | None:
@@ -110,10 +138,14 @@ def _rows(connection: duckdb.DuckDBPyConnection, statement: str) -> list[tuple[o
     try:
         rows: list[tuple[object, ...]] = connection.execute(statement).fetchall()
     except duckdb.Error as error:
-        # DuckDB's message may quote a value of a record, so only its kind is told.
-        raise LakeError(
-            "quality.failed",
-            f"a quality check could not be run ({type(error).__name__})",
-            "see that the store answers and that nobody removed files of a table: atoll-node doctor",
-        ) from None
+        raise _failed(error) from None
     return rows
+
+
+def _failed(error: duckdb.Error) -> LakeError:
+    """Tell the kind of the error alone: DuckDB's message may quote a value of a record."""
+    return LakeError(
+        "quality.failed",
+        f"a quality check could not be run ({type(error).__name__})",
+        "see that the store answers and that nobody removed files of a table: atoll-node doctor",
+    )

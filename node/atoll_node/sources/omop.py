@@ -43,6 +43,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = MappingProxyType(
 _NUMBERED = frozenset({"metadata"})
 """Tables whose key CDM 5.3 does not have: the records are numbered."""
 _SORTED_IN_MEMORY = 60_000_000
+_WHOLE = (Datatype.BIGINT, Datatype.INTEGER)
 _EXACT = {
     Datatype.BIGINT: {"BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER"},
     Datatype.INTEGER: {"INTEGER"},
@@ -248,9 +249,17 @@ class OmopTable:
         if found.is_parquet:
             fields = [self._fast_field(field, duck.name(field.name), found) for field in given]
             return f"SELECT {', '.join(fields)} FROM {self._as_fields(found, duck.parquet(found.file.path))}"
-        source = csv_function(found.file.path, found.layout, ("VARCHAR",) * len(found.layout.header))
+        source = csv_function(found.file.path, found.layout, self._csv_types(found))
         fields = [self._fast_field(field, f"c{found.places.get(field.name, 0)}", found) for field in given]
         return f"SELECT {', '.join(self._guarded(fields, found))} FROM {source}"
+
+    def _csv_types(self, found: Opened) -> tuple[str, ...]:
+        """Return each column's type: its field's, but whole numbers as texts, which ``_guarded`` looks at."""
+        types = ["VARCHAR"] * len(found.layout.header)
+        for field, place in found.places.items():
+            datatype = self._table.field(field).datatype
+            types[place] = "VARCHAR" if datatype in _WHOLE else datatype.duckdb
+        return tuple(types)
 
     def _as_fields(self, found: Opened, source: str) -> str:
         """Give renamed columns of CDM 5.3 their names of 5.4."""
@@ -272,7 +281,7 @@ class OmopTable:
         whole = [
             f"c{place}"
             for field, place in found.places.items()
-            if self._table.field(field).datatype in (Datatype.BIGINT, Datatype.INTEGER)
+            if self._table.field(field).datatype in _WHOLE
         ]
         if not whole:
             return fields

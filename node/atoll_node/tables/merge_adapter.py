@@ -3,19 +3,16 @@
 A merge rewrites the files that hold a row to be replaced, and leaves the others as they are.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from atoll_node.errors import LakeError
-from atoll_node.tables.writer import LocalFile
+from atoll_node.row_files import ROWS_PER_GROUP, row_files
+from atoll_node.tables.writer import WriteRows
 from atoll_schemas.tables import Table
-
-Rows = Callable[[Path, str], Iterable[LocalFile]]
-ROWS_PER_GROUP = 122_880
-BYTES_PER_FILE = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -63,18 +60,20 @@ class Replacement:
 def touched(
     connection: duckdb.DuckDBPyConnection, replacement: Replacement | Leaving, old: Sequence[str]
 ) -> frozenset[str]:
-    """Return which of the table's files hold a row that goes."""
-    if not old:
-        return frozenset()
-    query = (
-        f"SELECT DISTINCT o.filename FROM {source(old, 'filename = true')} AS o WHERE {replacement.condition}"
-    )
-    return frozenset(str(row[0]) for row in run(connection, query))
+    """Return which of the table's files hold a row that goes.
+
+    Each file is read until the first such row: where all hold some, little is read.
+    """
+    return frozenset(file for file in old if _holds(connection, replacement.condition, file))
+
+
+def _holds(connection: duckdb.DuckDBPyConnection, condition: str, file: str) -> bool:
+    return bool(run(connection, f"SELECT 1 FROM {source((file,))} AS o WHERE {condition} LIMIT 1"))
 
 
 def replacing(
     connection: duckdb.DuckDBPyConnection, replacement: Replacement | Leaving, old: Iterable[str]
-) -> Rows:
+) -> WriteRows:
     """Return a writer of the new rows and of those rows of the ``old`` files that stay."""
     names = ", ".join(_name(field.name) for field in replacement.spec.fields)
     parts = [f"SELECT {names} FROM {source(replacement.new)}"] if replacement.new else []
@@ -82,9 +81,9 @@ def replacing(
     if found:
         parts.append(f"SELECT {names} FROM {source(found)} AS o WHERE NOT ({replacement.condition})")
     if not parts:
-        return empty(connection, replacement.spec)
+        return empty(replacement.spec)
     rows = " UNION ALL ".join(parts)
-    return lambda folder, stem: _written(connection, rows, folder, stem)
+    return _writer(connection, replacement.spec, rows)
 
 
 def count(connection: duckdb.DuckDBPyConnection, leaving: Leaving, old: Sequence[str]) -> int:
@@ -95,36 +94,28 @@ def count(connection: duckdb.DuckDBPyConnection, leaving: Leaving, old: Sequence
     return int(str(found[0][0]))
 
 
-def clustered(connection: duckdb.DuckDBPyConnection, spec: Table, old: Sequence[str]) -> Rows:
+def clustered(connection: duckdb.DuckDBPyConnection, spec: Table, old: Sequence[str]) -> WriteRows:
     """Return a writer of the rows of the ``old`` files, sorted by person where the table names one."""
     names = ", ".join(_name(field.name) for field in spec.fields)
     by = (spec.person_field,) if spec.person_field is not None else spec.key
     order = f" ORDER BY {', '.join(map(_name, by))}" if by else ""
-    return lambda folder, stem: _written(
-        connection, f"SELECT {names} FROM {source(old)}{order}", folder, stem
-    )
+    return _writer(connection, spec, f"SELECT {names} FROM {source(old)}{order}")
 
 
-def empty(connection: duckdb.DuckDBPyConnection, spec: Table) -> Rows:
+def empty(spec: Table) -> WriteRows:
     """Return a writer of the table without rows."""
-    columns = ", ".join(
-        f"CAST(NULL AS {field.datatype.duckdb}) AS {_name(field.name)}" for field in spec.fields
-    )
-    return lambda folder, stem: _written(connection, f"SELECT {columns} WHERE false", folder, stem)
+    return lambda folder, stem: row_files(spec, (), folder, stem)
 
 
-def _written(
-    connection: duckdb.DuckDBPyConnection, rows: str, folder: Path, stem: str
-) -> tuple[LocalFile, ...]:
-    folder.mkdir(parents=True, exist_ok=True)
-    made = run(
-        connection,
-        f"COPY ({rows}) TO {_text(str(folder))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
-        f" ROW_GROUP_SIZE {ROWS_PER_GROUP}, FILE_SIZE_BYTES {BYTES_PER_FILE},"
-        f" FILENAME_PATTERN '{stem}-{{i}}', OVERWRITE_OR_IGNORE, RETURN_STATS)",
-    )
-    files = (LocalFile(Path(str(row[0])), rows=int(str(row[1])), bytes=int(str(row[2]))) for row in made)
-    return tuple(sorted(files, key=lambda file: file.path))
+def _writer(connection: duckdb.DuckDBPyConnection, spec: Table, rows: str) -> WriteRows:
+    return lambda folder, stem: row_files(spec, _batches(connection, rows), folder, stem)
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, rows: str) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from connection.execute(rows).to_arrow_reader(ROWS_PER_GROUP)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise _failed(error) from None
 
 
 def run(connection: duckdb.DuckDBPyConnection, statement: str) -> list[tuple[object, ...]]:
@@ -132,13 +123,17 @@ def run(connection: duckdb.DuckDBPyConnection, statement: str) -> list[tuple[obj
     try:
         rows: list[tuple[object, ...]] = connection.execute(statement).fetchall()
     except duckdb.Error as error:
-        # DuckDB's message may quote a value of a record, so only its kind is told.
-        raise LakeError(
-            "lake.merge",
-            f"changed rows could not be merged ({type(error).__name__})",
-            "see that the store answers and the scratch folder has room, then run: atoll-node ingest",
-        ) from None
+        raise _failed(error) from None
     return rows
+
+
+def _failed(error: Exception) -> LakeError:
+    """Tell the kind of the error alone: DuckDB's message may quote a value of a record."""
+    return LakeError(
+        "lake.merge",
+        f"changed rows could not be merged ({type(error).__name__})",
+        "see that the store answers and the scratch folder has room, then run: atoll-node ingest",
+    )
 
 
 def source(files: Iterable[str], *options: str) -> str:

@@ -5,26 +5,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from atoll_node.errors import LakeError
 from atoll_node.release import PinnedFile, PinnedTable
+from atoll_node.row_files import LocalFile
 from atoll_node.tables.delta_adapter import LakeTable, Mark, NewFile, local_root
 from atoll_node.tables.places import Places
 from atoll_node.tables.s3_adapter import Bucket
 from atoll_node.tables.stored_files import StoredFiles
 from atoll_schemas.tables import Table, core_1
-
-
-@dataclass(frozen=True)
-class LocalFile:
-    """A Parquet file on this machine's disk."""
-
-    path: Path
-    bytes: int
-    rows: int
-
 
 CLUSTERED = "k"
 """How the names of files begin whose rows maintenance has sorted by person."""
@@ -89,9 +79,8 @@ class Lake:
         """
         stem = f"{CLUSTERED if same_rows else 'v'}{table.next_version:08d}-{content:016x}"
         root = local_root(table.uri)
-        written = tuple(write(root or self._scratch / "out" / table.spec.name, stem))
-        if root is None:
-            self._upload(table.uri, written)
+        made = write(root or self._scratch / "out" / table.spec.name, stem)
+        written = tuple(made) if root is not None else self._uploaded(table.uri, made)
         files = [NewFile(file.path.name, file.bytes, file.rows) for file in written]
         if removed is None:
             table.replace(files, marks, written_at=written_at)
@@ -118,11 +107,17 @@ class Lake:
         """Return the table's data files on the store, of whatever version."""
         return StoredFiles(self._places, table.uri)
 
-    def _upload(self, uri: str, files: Iterable[LocalFile]) -> None:
+    def _uploaded(self, uri: str, files: Iterable[LocalFile]) -> tuple[LocalFile, ...]:
+        """Upload each file while the next is written."""
         bucket = self.bucket()
-        for file in files:
+
+        def put(file: LocalFile) -> LocalFile:
             bucket.put(file.path, f"{uri}/{file.path.name}")
             file.path.unlink()
+            return file
+
+        with ThreadPoolExecutor(max_workers=1) as uploading:
+            return tuple(one.result() for one in [uploading.submit(put, file) for file in files])
 
     def bucket(self) -> Bucket:
         """Return the bucket of a lake in S3."""
