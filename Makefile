@@ -1,11 +1,11 @@
 # Atoll. `make` alone lists what there is. Every target makes its own environment first.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test test-spark check bench docs clean
 ARGS ?=
 PY := .venv/bin/python
 
 help:  ## list these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F '\t' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
 demo:  ## three hospitals answer one question, on this machine (ARGS=--json for a machine-readable story)
 	@tools/setup run
@@ -14,7 +14,12 @@ demo:  ## three hospitals answer one question, on this machine (ARGS=--json for 
 test:  ## run every test; starts real servers on loopback and stops them
 	@tools/setup dev
 	@tools/parts
-	@$(PY) -m pytest -n logical --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n logical --dist loadfile -m "not spark" $(ARGS)
+
+test-spark:  ## run the plans on Apache Spark 4.0 with Delta and S3A (Java 17, about 1 GB of jars, once)
+	@tools/setup dev
+	@tools/parts --spark
+	@$(PY) -m pytest -m spark tests/integration/test_spark_apache.py $(ARGS)
 
 check:  ## ruff, mypy strict, the laws of the house
 	@tools/setup dev

@@ -31,6 +31,7 @@ from tests.support.minio import running_minio
 from tests.support.node_of_a_store import node_home
 from tests.support.node_records import HUB_ID
 from tests.support.s3_server import ACCESS, BUCKET, SECRET
+from tests.support.sail import running_sail
 from tests.support.scripted_hub import connect_proxy, private_ca, scripted_hub
 from tests.support.versity import running_versity
 
@@ -286,6 +287,11 @@ def no_spill(tmp_path, minio, front):
     return find(site.home, "DuckDB reads Delta and spills")
 
 
+def spark_away(tmp_path, minio, front):
+    extra = '[engine]\nkind = "spark"\n[engine.spark]\naddress = "127.0.0.1:9"\n'
+    return find(a_site(tmp_path, extra=extra).home, "Spark Connect")
+
+
 def left_behind(tmp_path, minio, front):
     site = a_site(tmp_path)
     (tmp_path / "old" / "lab").mkdir(parents=True)
@@ -342,6 +348,7 @@ FAULTS = {
     "store: raced PUT": two_winners,
     "Delta race": lost_commits,
     "DuckDB reads Delta and spills": no_spill,
+    "Spark Connect": spark_away,
     "old lakes": left_behind,
     "memory": little_memory,
     "disk": full_disk,
@@ -364,6 +371,24 @@ def test_the_fault_of_a_line_is_found_with_its_fix(line, tmp_path, minio, front)
 
 def test_every_line_has_a_test_in_which_it_fails(tmp_path):
     assert list(FAULTS) == names_of(Home(tmp_path))
+
+
+class TestSparkConnect:
+    def test_a_node_without_an_endpoint_needs_none(self, tmp_path):
+        assert find(a_site(tmp_path).home, "Spark Connect").told == "the node does not use one"
+
+    def test_an_endpoint_that_keeps_rows_is_ok(self, tmp_path):
+        with running_sail(tmp_path / "sail") as access:
+            extra = f'[engine]\nkind = "spark"\n[engine.spark]\naddress = "{access.address}"\n'
+            found = find(a_site(tmp_path, extra=extra).home, "Spark Connect")
+        assert (found.state, access.address in found.told) == ("ok", True)
+
+    def test_sail_without_a_place_for_checkpoints_is_a_blocker(self, tmp_path):
+        with running_sail(tmp_path / "sail", checkpoints=False) as access:
+            extra = f'[engine]\nkind = "spark"\n[engine.spark]\naddress = "{access.address}"\n'
+            found = find(a_site(tmp_path, extra=extra).home, "Spark Connect")
+        assert found.state == "blocker"
+        assert "SAIL_EXECUTION__CHECKPOINT__PATH" in found.fix
 
 
 class TestMoreFaults:

@@ -18,7 +18,9 @@ START_SECONDS = 60.0
 
 
 @contextmanager
-def running_sail(folder: Path, store: S3Server | None = None) -> Iterator[SparkAccess]:
+def running_sail(
+    folder: Path, store: S3Server | None = None, *, checkpoints: bool = True
+) -> Iterator[SparkAccess]:
     """Start a server that keeps checkpoints in ``folder``, and stop it by its process.
 
     With a ``store`` it has the store's keys, as a hospital's IT gives them to its engine.
@@ -26,9 +28,11 @@ def running_sail(folder: Path, store: S3Server | None = None) -> Iterator[SparkA
     program = Path(sys.executable).with_name("sail")
     if not program.exists():
         pytest.skip("no Sail here: tools/setup dev installs it (pysail)")
-    checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    environment = {"SAIL_EXECUTION__CHECKPOINT__PATH": checkpoints.as_uri(), **_keys(store)}
+    kept = folder / "checkpoints"
+    kept.mkdir(parents=True)
+    environment = _keys(store)
+    if checkpoints:
+        environment["SAIL_EXECUTION__CHECKPOINT__PATH"] = kept.as_uri()
     port = free_port()
     command = [str(program), "spark", "server", "--ip", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(

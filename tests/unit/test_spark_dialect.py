@@ -92,6 +92,8 @@ def test_a_table_of_all_columns_takes_no_name_twice_when_places_are_chosen_again
         ("CASE WHEN isfinite(a) THEN a END", "CASE WHEN ABS(a) < CAST('infinity' AS DOUBLE) THEN a END"),
         ("(b - a)::BIGINT", "CAST(DATEDIFF(b, a) AS BIGINT)"),
         ("(b - a)", "(b - a)"),
+        ("least(a)", "a"),
+        ("least(least(a), least(b, c))", "LEAST(a, LEAST(b, c))"),
     ],
 )
 def test_what_spark_names_otherwise_has_sparks_name(said: str, meant: str):

@@ -6,7 +6,7 @@ from functools import partial
 from atoll_node.agent.client import checked_hub
 from atoll_node.bootstrap import World, is_running, read_enrolment
 from atoll_node.bootstrap.examined import Machine, Subject
-from atoll_node.bootstrap.releases import access_of
+from atoll_node.bootstrap.releases import access_of, spark_of
 from atoll_node.doctor import home as of_home
 from atoll_node.doctor import machine as of_machine
 from atoll_node.doctor import network as of_network
@@ -20,10 +20,13 @@ from atoll_node.doctor.network_adapter import (
     resolved,
     through,
 )
+from atoll_node.engine.choice import examine_spark
 from atoll_node.engine.connection import reach
 from atoll_node.errors import LakeError, SettingsError
 from atoll_node.home import Home
 from atoll_node.moves import Moves
+from atoll_node.release import Release
+from atoll_node.releases import Releases
 from atoll_node.settings import FolderStore, S3Store
 from atoll_node.store.delta_adapter import live_files, race_commits
 from atoll_node.store.folder_adapter import FolderBucket
@@ -49,6 +52,9 @@ def _of_home(subject: Subject) -> tuple[Line, ...]:
 def _secret_files(subject: Subject) -> Finding:
     store = subject.settings.store
     keys = () if isinstance(store, FolderStore) else (store.access_key_file, store.secret_key_file)
+    spark = subject.settings.engine.spark
+    if spark is not None and spark.token_file is not None:
+        keys = (*keys, spark.token_file)
     if subject.places.keys is not None and not subject.places.keys.access:
         return blocker("the access key's file is empty", "write the store's access key into it")
     return of_home.secret_files(subject.home, keys)
@@ -143,6 +149,7 @@ def _of_store(subject: Subject) -> tuple[Line, ...]:
         Line("store: raced PUT", partial(_verdict, subject, "store.race"), ("store: conditional PUT",)),
         Line("Delta race", partial(_verdict, subject, "store.commits"), ("store: raced PUT",)),
         Line("DuckDB reads Delta and spills", partial(_duckdb, subject), ("Delta race",)),
+        Line("Spark Connect", partial(_spark, subject), ("configuration", "secret files")),
         Line("old lakes", partial(_old_lakes, subject), ("secret files",)),
     )
 
@@ -213,6 +220,31 @@ def _duckdb(subject: Subject) -> Finding:
             "see that scratch/ in the node's home can be written",
         )
     return ok(f"DuckDB read a Delta table, and spilled {seen.spilled // 1_000_000} MB to disk")
+
+
+def _spark(subject: Subject) -> Finding:
+    settings = subject.settings
+    access = spark_of(settings.engine)
+    if access is None:
+        return ok("the node does not use one")
+    release = _newest(subject)
+    examine_spark(access, release, SPARK_SECONDS)
+    read = "there is no release yet to read" if release is None else f"reads {release.name}"
+    return ok(f"{access.address} keeps rows between statements; {read}")
+
+
+SPARK_SECONDS = 10.0
+"""Less than a line may take, so that it is told what was waited for."""
+
+
+def _newest(subject: Subject) -> Release | None:
+    releases = Releases(subject.home)
+    found = [releases.load(names[-1]) for names in map(releases.answering, _datasets(subject)) if names]
+    return max(found, key=lambda release: release.created_at, default=None)
+
+
+def _datasets(subject: Subject) -> tuple[str, ...]:
+    return tuple(dataset.name for dataset in subject.settings.datasets)
 
 
 def _reaching(places: Places) -> Prepare | None:

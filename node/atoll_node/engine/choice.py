@@ -6,6 +6,7 @@ Spark's client is an extra, which a node that does not use it never imports.
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from atoll_node.engine.connection import S3Access
 from atoll_node.engine.engine import DuckDbEngine, PlanEngine
@@ -15,8 +16,6 @@ from atoll_node.raw import RawAggregate
 from atoll_node.release import Release
 from atoll_node.settings import EngineSettings
 from atoll_schemas.query import Query
-
-_ADAPTER = "atoll_node.engine.spark.engine"
 
 
 def is_for_spark(release: Release, settings: EngineSettings) -> bool:
@@ -28,16 +27,24 @@ def is_for_spark(release: Release, settings: EngineSettings) -> bool:
 
 def spark_engine(settings: EngineSettings, scratch: Path, access: SparkAccess) -> PlanEngine:
     """Return the engine at an endpoint. Raises ``EngineError`` that names the extra which is missing."""
+    engine: PlanEngine = _adapter().SparkEngine(settings, scratch, access)
+    return engine
+
+
+def examine_spark(access: SparkAccess, release: Release | None, seconds: float) -> None:
+    """Raise ``EngineError`` unless the endpoint can run plans over the release."""
+    _adapter().examine(access, release, seconds)
+
+
+def _adapter() -> ModuleType:
     try:
-        adapter = import_module(_ADAPTER)
+        return import_module("atoll_node.engine.spark.engine")
     except ImportError:
         raise EngineError(
             "engine.spark_extra",
             "the engine is Spark, and its client is not installed",
             "run: pip install 'atoll-node[spark]'",
         ) from None
-    engine: PlanEngine = adapter.SparkEngine(settings, scratch, access)
-    return engine
 
 
 class ChosenEngine:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import grpc
 import numpy as np
@@ -29,7 +30,7 @@ from atoll_node.engine.spark.access import SparkAccess
 from atoll_node.engine.spark.dialect import SparkStatement, translated
 from atoll_node.engine.sql import Statement
 from atoll_node.errors import EngineError
-from atoll_node.release import Release
+from atoll_node.release import PinnedTable, Release
 from atoll_schemas.tables import Datatype, Field, Table
 
 GRACE_SECONDS = 5.0
@@ -88,13 +89,14 @@ class SparkRun:
     Each call is made by a thread of its own, so that a run ends on time though the endpoint does not answer.
     """
 
-    def __init__(self, release: Release, access: SparkAccess, stop: Stop) -> None:
+    def __init__(self, release: Release | None, access: SparkAccess, stop: Stop) -> None:
         self._release = release
         self._access = access
         self._stop = stop
         self._wake = threading.Event()
         self._interrupted = False
         self._views: set[str] = set()
+        self._read: list[PinnedTable] = []
         self._kept: list[DataFrame] = []
         self._spark: SparkSession | None = None
 
@@ -107,6 +109,15 @@ class SparkRun:
         for name in sorted(tables - self._views):
             self._call(partial(self._view, table_spec(name)))
             self._views.add(name)
+
+    def verify(self) -> None:
+        """Raise ``EngineError`` ``engine.files`` unless every pinned file is still there.
+
+        Sail leaves a file out that is gone, without a word, even between two statements: an answer counts
+        only when nothing was missing before it and nothing is missing after it.
+        """
+        for pinned in self._read:
+            self._call(partial(self._files, pinned))
 
     def run(self, statement: Statement) -> None:
         """Make a table, or the view of one."""
@@ -168,14 +179,23 @@ class SparkRun:
         return self._call(lambda: _query(self._session, asked).toArrow())
 
     def _view(self, table: Table) -> None:
-        pinned = self._release.table(table.name)
+        pinned = None if self._release is None else self._release.table(table.name)
         if pinned is None or not pinned.files:
             listed = ", ".join(_expressions(table, frozenset()))
             frame = self._session.sql(f"SELECT {listed} WHERE FALSE")
         else:
-            found = self._session.read.parquet(*(self._path(path) for path in pinned.paths()))
+            found = self._files(pinned)
+            self._read.append(pinned)
             frame = found.selectExpr(*_expressions(table, frozenset(map(str.lower, found.columns))))
         frame.createOrReplaceTempView(table.name)
+
+    def _files(self, pinned: PinnedTable) -> DataFrame:
+        """The rows of the pinned files. Raises ``EngineError`` ``engine.files`` when one is not there."""
+        found = self._session.read.parquet(*(self._path(path) for path in pinned.paths()))
+        there = {unquote(path).rpartition("/")[2] for path in found.inputFiles()}
+        if not there >= {file.path.rpartition("/")[2] for file in pinned.files}:
+            raise _unread()
+        return found
 
     def _path(self, path: str) -> str:
         scheme, mark, rest = path.partition("://")
@@ -208,6 +228,14 @@ def _carried_out(work: Callable[[], _Given], future: "Future[_Given]") -> None:
         future.set_result(found)
 
 
+def _unread() -> EngineError:
+    return EngineError(
+        "engine.files",
+        "the Spark Connect endpoint cannot read a file of the release",
+        "check that the endpoint reaches the store with its own keys, and that no one removed files",
+    )
+
+
 def _query(spark: SparkSession, asked: SparkStatement) -> DataFrame:
     arguments = {
         name: lit(value) if isinstance(value, list) else value for name, value in asked.arguments.items()
@@ -218,11 +246,7 @@ def _query(spark: SparkSession, asked: SparkStatement) -> DataFrame:
 def _explained(error: PySparkException | grpc.RpcError | ValueError) -> EngineError:
     condition = error.getCondition() if isinstance(error, PySparkException) else None
     if condition in _NO_FILE:
-        return EngineError(
-            "engine.files",
-            "the Spark Connect endpoint cannot read a file of the release",
-            "check that the endpoint reaches the store with its own keys, and that no one removed files",
-        )
+        return _unread()
     if "checkpoint" in str(error) and "not configured" in str(error):
         return EngineError(
             "engine.spark_checkpoint",
@@ -238,7 +262,7 @@ _NO_FILE = frozenset({"PATH_NOT_FOUND", "FAILED_READ_FILE.FILE_NOT_EXIST", "FAIL
 class SparkDatabase:
     """A release at a Spark Connect endpoint, under the names of its tables."""
 
-    def __init__(self, release: Release, access: SparkAccess, seconds: float) -> None:
+    def __init__(self, release: Release | None, access: SparkAccess, seconds: float) -> None:
         self._release = release
         self._access = access
         self._seconds = seconds
@@ -273,6 +297,7 @@ class SparkDatabase:
             run.open()
             self._run = run
             yield run
+            run.verify()
         finally:
             timer.cancel()
             stop.guard(None)

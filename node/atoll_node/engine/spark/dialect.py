@@ -244,6 +244,11 @@ def _is_among(node: exp.Expr) -> exp.Expr:
     return exp.Anonymous(this="array_contains", expressions=[listed, node.this])
 
 
+def _of_several(node: exp.Expr) -> exp.Expr:
+    """The least of one value is the value; Apache Spark wants two."""
+    return node if node.expressions else node.this
+
+
 def _unmarked(node: exp.Expr) -> exp.Expr:
     """Whether a nested query is computed once is for DuckDB alone to be told."""
     node.set("materialized", None)
@@ -254,6 +259,7 @@ _WORDS: Mapping[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.Anonymous: _called,
     exp.Cast: _days,
     exp.In: _is_among,
+    exp.Least: _of_several,
     exp.CTE: _unmarked,
 }
 

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from atoll_node.engine.connection import Stop
 from atoll_node.engine.engine import Database, PlanEngine
 from atoll_node.engine.spark.access import SparkAccess
 from atoll_node.engine.spark.connection import SparkDatabase
+from atoll_node.engine.sql import Statement
+from atoll_node.errors import EngineError
 from atoll_node.release import Release
 from atoll_node.settings import EngineSettings
 
@@ -22,3 +25,14 @@ class SparkEngine(PlanEngine):
 
     def _database(self, release: Release) -> Database:
         return SparkDatabase(release, self._access, self._settings.seconds)
+
+
+def examine(access: SparkAccess, release: Release | None, seconds: float) -> None:
+    """Raise ``EngineError`` unless the endpoint answers, keeps rows, and reads a release's smallest table."""
+    filled = () if release is None else tuple(table for table in release.tables if table.rows)
+    smallest = sorted(filled, key=lambda table: table.rows)[:1]
+    with SparkDatabase(release, access, seconds).session(Stop()) as run:
+        run.run(Statement("CREATE TEMP TABLE kept AS SELECT 1 AS one"))
+        if run.rows(Statement("SELECT one FROM kept")) != [(1,)]:
+            raise EngineError("engine.spark_checkpoint", "the Spark Connect endpoint keeps no rows")
+        run.require(frozenset(table.name for table in smallest))
