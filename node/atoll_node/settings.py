@@ -58,7 +58,8 @@ class SparkSettings(_Section):
 
     address: str = Field(pattern=r"^[A-Za-z0-9._-]+:[0-9]{1,5}$")
     """``host:port``."""
-    tls: bool = False
+    tls: bool = True
+    """Off only where nobody else is on the way: values of questions and rows of persons travel."""
     ca_file: Path | None = None
     """The authority of the endpoint's certificate, if it is the hospital's own."""
     token_file: Path | None = None
@@ -66,7 +67,7 @@ class SparkSettings(_Section):
     s3_scheme: Literal["s3a", "s3"] = "s3a"
     """How the endpoint names objects of an S3 store."""
     rows: int = Field(default=500_000_000, ge=1)
-    """With ``kind = "by_size"``: releases with at least so many rows run there, others in DuckDB."""
+    """With ``engine.kind = "by_size"``: releases with at least so many rows run there, others in DuckDB."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
@@ -80,7 +81,6 @@ class EngineSettings(_Section):
 
     kind: Literal["duckdb", "spark", "by_size"] = "duckdb"
     """``spark`` runs every query at the Spark Connect endpoint; ``by_size`` those on large releases."""
-    spark: SparkSettings | None = None
     memory: str = "2GB"
     columns: str = "1GB"
     """Columns that are worked on in memory beside it, or kept between questions: half for each. A release
@@ -88,12 +88,6 @@ class EngineSettings(_Section):
     threads: int = Field(default=2, ge=1)
     seconds: float = Field(default=120, gt=0)
     spill: str = "20GB"
-
-    @model_validator(mode="after")
-    def _has_an_endpoint(self) -> Self:
-        if self.kind != "duckdb" and self.spark is None:
-            raise ValueError("kind names Spark, and there is no [engine.spark] with an address")
-        return self
 
 
 class GateSettings(_Section):
@@ -168,12 +162,19 @@ class NodeSettings(_Section):
     hub: str
     store: Annotated[FolderStore | S3Store, Field(discriminator="kind")] = FolderStore()
     engine: EngineSettings = EngineSettings()
+    spark: SparkSettings | None = None
     gate: GateSettings = GateSettings()
     network: NetworkSettings = NetworkSettings()
     agent: AgentSettings = AgentSettings()
     lake: LakeSettings = LakeSettings()
     datasets: tuple[DatasetSettings, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _has_an_endpoint(self) -> Self:
+        if self.engine.kind != "duckdb" and self.spark is None:
+            raise ValueError("engine.kind names Spark, and there is no [spark] with an address")
+        return self
 
 
 def read_settings(home: Path) -> NodeSettings:
@@ -196,11 +197,9 @@ def read_settings(home: Path) -> NodeSettings:
 
 def anchored(settings: NodeSettings, home: Path) -> NodeSettings:
     """Return the settings with every relative path made relative to the node's home."""
-    spark = settings.engine.spark
-    anchored_spark = None if spark is None else _anchored(spark, home)
     sections = {
         "store": _anchored(settings.store, home),
-        "engine": settings.engine.model_copy(update={"spark": anchored_spark}),
+        "spark": None if settings.spark is None else _anchored(settings.spark, home),
         "network": _anchored(settings.network, home),
         "datasets": tuple(_anchored(dataset, home) for dataset in settings.datasets),
     }
@@ -224,9 +223,9 @@ def absent_files(settings: NodeSettings) -> list[str]:
         )
     ]
     named.append(("network.ca_file", settings.network.ca_file))
-    if settings.engine.spark is not None:
-        named.append(("engine.spark.ca_file", settings.engine.spark.ca_file))
-        named.append(("engine.spark.token_file", settings.engine.spark.token_file))
+    if settings.spark is not None:
+        named.append(("spark.ca_file", settings.spark.ca_file))
+        named.append(("spark.token_file", settings.spark.token_file))
     return [name for name, path in named if path is not None and not path.exists()]
 
 

@@ -34,6 +34,8 @@ BREACHES = {
         "duckdb-in-adapters", "node/atoll_node/disclosure/planted.py", "import duckdb"),
     "a rule imports deltalake": (
         "delta-and-s3-in-adapters", "node/atoll_node/engine/planted.py", "import deltalake"),
+    "the planner imports a parser of SQL": (
+        "spark-in-its-adapter", "node/atoll_node/engine/planted.py", "import sqlglot"),
     "the gate opens a connection": (
         "http-in-adapters", "node/atoll_node/disclosure/planted.py", "import httpx"),
     "a hub rule imports SQLAlchemy": (

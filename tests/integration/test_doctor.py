@@ -288,7 +288,7 @@ def no_spill(tmp_path, minio, front):
 
 
 def spark_away(tmp_path, minio, front):
-    extra = '[engine]\nkind = "spark"\n[engine.spark]\naddress = "127.0.0.1:9"\n'
+    extra = '[engine]\nkind = "spark"\n[spark]\naddress = "127.0.0.1:9"\ntls = false\n'
     return find(a_site(tmp_path, extra=extra).home, "Spark Connect")
 
 
@@ -379,13 +379,13 @@ class TestSparkConnect:
 
     def test_an_endpoint_that_keeps_rows_is_ok(self, tmp_path):
         with running_sail(tmp_path / "sail") as access:
-            extra = f'[engine]\nkind = "spark"\n[engine.spark]\naddress = "{access.address}"\n'
+            extra = f'[engine]\nkind = "spark"\n[spark]\naddress = "{access.address}"\ntls = false\n'
             found = find(a_site(tmp_path, extra=extra).home, "Spark Connect")
         assert (found.state, access.address in found.told) == ("ok", True)
 
     def test_sail_without_a_place_for_checkpoints_is_a_blocker(self, tmp_path):
         with running_sail(tmp_path / "sail", checkpoints=False) as access:
-            extra = f'[engine]\nkind = "spark"\n[engine.spark]\naddress = "{access.address}"\n'
+            extra = f'[engine]\nkind = "spark"\n[spark]\naddress = "{access.address}"\ntls = false\n'
             found = find(a_site(tmp_path, extra=extra).home, "Spark Connect")
         assert found.state == "blocker"
         assert "SAIL_EXECUTION__CHECKPOINT__PATH" in found.fix

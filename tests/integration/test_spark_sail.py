@@ -18,7 +18,7 @@ from atoll_node.engine.spark.engine import SparkEngine
 from atoll_node.engine.sql import Statement
 from atoll_node.errors import EngineError
 from atoll_node.release import Release
-from atoll_node.settings import EngineSettings, SparkSettings
+from atoll_node.settings import EngineSettings, NodeSettings, SparkSettings
 from atoll_schemas.circe import CohortExpression
 from tests.support.golden_questions import QUESTIONS
 from tests.support.hospital import hospital, small_export
@@ -133,7 +133,7 @@ def test_an_endpoint_that_is_away_is_named(release: Release, tmp_path: Path) -> 
     engine = SparkEngine(EngineSettings(), tmp_path, SparkAccess("127.0.0.1:9"))
     error = failure(lambda: engine.run(question("everybody"), release, clock=time.monotonic))
     assert error.code == "engine.spark_away"
-    assert "engine.spark.address" in (error.next_step or "")
+    assert "spark.address" in (error.next_step or "")
 
 
 def test_a_file_that_is_gone_fails_the_query_before_it_runs(sail: SparkAccess, tmp_path: Path) -> None:
@@ -190,8 +190,9 @@ def test_a_release_of_many_rows_is_asked_at_the_endpoint_and_a_small_one_in_the_
     rows = sum(table.rows for table in release.tables)
 
     def engine_for(limit: int) -> str:
+        content = {"site": "a", "title": "A", "hub": "https://hub", "engine": {"kind": "by_size"}}
         spark = SparkSettings(address=sail.address, rows=limit)
-        chosen = ChosenEngine(EngineSettings(kind="by_size", spark=spark), tmp_path, None, sail)
+        chosen = ChosenEngine(NodeSettings.model_validate({**content, "spark": spark}), tmp_path, None, sail)
         assert chosen.run(question("everybody"), release, clock=time.monotonic).analysis.persons > 0
         return chosen.explain(question("everybody"), release).splitlines()[0]
 

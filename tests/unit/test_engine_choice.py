@@ -11,11 +11,22 @@ from atoll_node.engine.choice import is_for_spark
 from atoll_node.engine.spark.access import SparkAccess
 from atoll_node.errors import SettingsError
 from atoll_node.release import Release
-from atoll_node.settings import SETTINGS_FILE, EngineSettings, SparkSettings, read_settings
+from atoll_node.settings import SETTINGS_FILE, NodeSettings, SparkSettings, read_settings
 from tests.support.lake import release_of
 
 HEAD = 'site = "atoll-a"\ntitle = "A"\nhub = "https://hub.example"\n'
-SPARK = SparkSettings(address="spark.hospital:15002", rows=3)
+SPARK = SparkSettings(address="spark.hospital:15002", rows=3, tls=False)
+
+
+def node(kind: str, spark: SparkSettings = SPARK) -> NodeSettings:
+    content = {
+        "site": "a",
+        "title": "A",
+        "hub": "https://hub.example",
+        "engine": {"kind": kind},
+        "spark": spark,
+    }
+    return NodeSettings.model_validate(content)
 
 
 def release(folder: Path, rows: int) -> Release:
@@ -27,7 +38,7 @@ def release(folder: Path, rows: int) -> Release:
     [("duckdb", 9, False), ("spark", 1, True), ("by_size", 2, False), ("by_size", 3, True)],
 )
 def test_a_release_is_asked_where_the_settings_say(tmp_path: Path, kind: str, rows: int, there: bool) -> None:
-    settings = EngineSettings.model_validate({"kind": kind, "spark": SPARK})
+    settings = node(kind)
     assert is_for_spark(release(tmp_path, rows), settings) is there
 
 
@@ -38,10 +49,10 @@ def written(home: Path, text: str) -> Path:
 
 def test_a_section_of_spark_is_read_with_its_files_beside_the_settings(tmp_path: Path) -> None:
     text = (
-        '[engine]\nkind = "by_size"\n[engine.spark]\naddress = "127.0.0.1:15002"\ntls = true\n'
+        '[engine]\nkind = "by_size"\n[spark]\naddress = "127.0.0.1:15002"\ntls = true\n'
         'ca_file = "ca.pem"\ntoken_file = "secrets/spark"\n'
     )
-    spark = read_settings(written(tmp_path, text)).engine.spark
+    spark = read_settings(written(tmp_path, text)).spark
     assert spark is not None
     assert (spark.ca_file, spark.token_file) == (tmp_path / "ca.pem", tmp_path / "secrets/spark")
 
@@ -49,10 +60,10 @@ def test_a_section_of_spark_is_read_with_its_files_beside_the_settings(tmp_path:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('[engine]\nkind = "spark"\n', "no [engine.spark] with an address"),
-        ('[engine.spark]\naddress = "sc://a:1/;token=x"\n', "engine.spark.address"),
-        ('[engine.spark]\naddress = "a:1"\ntoken_file = "t"\n', "token_file needs tls"),
-        ('[engine.spark]\naddres = "a:1"\n', "did you mean address"),
+        ('[engine]\nkind = "spark"\n', "no [spark] with an address"),
+        ('[spark]\naddress = "sc://a:1/;token=x"\n', "spark.address"),
+        ('[spark]\naddress = "a:1"\ntls = false\ntoken_file = "t"\n', "token_file needs tls"),
+        ('[spark]\naddres = "a:1"\n', "did you mean address"),
     ],
 )
 def test_settings_that_mean_no_endpoint_are_refused(tmp_path: Path, text: str, told: str) -> None:
@@ -65,18 +76,18 @@ def test_the_token_comes_from_its_file_and_is_in_no_text_form(tmp_path: Path) ->
     file = tmp_path / "token"
     file.write_text("s3cr3t\n")
     spark = SPARK.model_copy(update={"tls": True, "token_file": file})
-    access = spark_of(EngineSettings(kind="spark", spark=spark))
+    access = spark_of(node("spark", spark))
     assert access is not None
     assert access.token == "s3cr3t"
     assert "s3cr3t" not in repr(access)
     file.unlink()
     with pytest.raises(SettingsError):
-        spark_of(EngineSettings(kind="spark", spark=spark))
+        spark_of(node("spark", spark))
 
 
 def test_an_endpoint_that_is_not_used_is_not_reached() -> None:
-    assert spark_of(EngineSettings(spark=SPARK)) is None
-    assert spark_of(EngineSettings(kind="by_size", spark=SPARK)) == SparkAccess("spark.hospital:15002")
+    assert spark_of(node("duckdb")) is None
+    assert spark_of(node("by_size")) == SparkAccess("spark.hospital:15002")
 
 
 def told_by(program: str) -> str:
@@ -92,8 +103,8 @@ from pathlib import Path
 from atoll_node.cli import app
 from atoll_node.bootstrap.data import open_stages
 from atoll_node.engine import ChosenEngine
-from atoll_node.settings import EngineSettings
-ChosenEngine(EngineSettings(), Path("unused"))
+from atoll_node.settings import NodeSettings
+ChosenEngine(NodeSettings(site="a", title="A", hub="https://hub"), Path("unused"))
 print(sorted({"pyspark", "sqlglot", "grpc", "pandas"} & sys.modules.keys()))
 """
     assert told_by(program) == "[]"
@@ -106,9 +117,10 @@ from pathlib import Path
 sys.modules["pyspark"] = None
 from atoll_node.engine import ChosenEngine, SparkAccess
 from atoll_node.errors import EngineError
-from atoll_node.settings import EngineSettings
+from atoll_node.settings import NodeSettings
 try:
-    ChosenEngine(EngineSettings(), Path("unused"), None, SparkAccess("127.0.0.1:9"))
+    settings = NodeSettings(site="a", title="A", hub="https://hub")
+    ChosenEngine(settings, Path("unused"), None, SparkAccess("127.0.0.1:9"))
 except EngineError as error:
     print(error.code, error.next_step)
 """

@@ -46,7 +46,7 @@ def open_stages(node: Node) -> Stages:
 
 def chosen_engine(node: Node) -> ChosenEngine:
     """Wire the engine: DuckDB, and a Spark Connect endpoint where the settings name one to use."""
-    return ChosenEngine(node.settings.engine, node.home.scratch, s3_of(node), spark_of(node.settings.engine))
+    return ChosenEngine(node.settings, node.home.scratch, s3_of(node), spark_of(node.settings))
 
 
 class _Asked:

@@ -52,7 +52,7 @@ def _of_home(subject: Subject) -> tuple[Line, ...]:
 def _secret_files(subject: Subject) -> Finding:
     store = subject.settings.store
     keys = () if isinstance(store, FolderStore) else (store.access_key_file, store.secret_key_file)
-    spark = subject.settings.engine.spark
+    spark = subject.settings.spark
     if spark is not None and spark.token_file is not None:
         keys = (*keys, spark.token_file)
     if subject.places.keys is not None and not subject.places.keys.access:
@@ -224,7 +224,7 @@ def _duckdb(subject: Subject) -> Finding:
 
 def _spark(subject: Subject) -> Finding:
     settings = subject.settings
-    access = spark_of(settings.engine)
+    access = spark_of(settings)
     if access is None:
         return ok("the node does not use one")
     release = _newest(subject)

@@ -5,7 +5,7 @@ from atoll_node.engine import S3Access, SparkAccess
 from atoll_node.errors import SettingsError
 from atoll_node.release import Release
 from atoll_node.releases import Releases
-from atoll_node.settings import EngineSettings
+from atoll_node.settings import NodeSettings
 from atoll_node.tables.places import Places, places_of
 
 
@@ -33,10 +33,10 @@ def access_of(places: Places) -> S3Access | None:
     )
 
 
-def spark_of(settings: EngineSettings) -> SparkAccess | None:
+def spark_of(settings: NodeSettings) -> SparkAccess | None:
     """Return how the Spark Connect endpoint is reached; ``None`` for a node that does not use one."""
     spark = settings.spark
-    if spark is None or settings.kind == "duckdb":
+    if spark is None or settings.engine.kind == "duckdb":
         return None
     token = None
     if spark.token_file is not None:
@@ -44,6 +44,6 @@ def spark_of(settings: EngineSettings) -> SparkAccess | None:
             token = spark.token_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
-                "settings.secret", "engine.spark.token_file cannot be read", "write the token into it"
+                "settings.secret", "spark.token_file cannot be read", "write the token into it"
             ) from error
     return SparkAccess(spark.address, spark.tls, spark.ca_file, token, spark.s3_scheme)

@@ -14,15 +14,15 @@ from atoll_node.engine.spark.access import SparkAccess
 from atoll_node.errors import EngineError
 from atoll_node.raw import RawAggregate
 from atoll_node.release import Release
-from atoll_node.settings import EngineSettings
+from atoll_node.settings import EngineSettings, NodeSettings
 from atoll_schemas.query import Query
 
 
-def is_for_spark(release: Release, settings: EngineSettings) -> bool:
+def is_for_spark(release: Release, settings: NodeSettings) -> bool:
     """Whether a release is asked at the Spark Connect endpoint."""
-    if settings.kind == "by_size" and settings.spark is not None:
+    if settings.engine.kind == "by_size" and settings.spark is not None:
         return sum(table.rows for table in release.tables) >= settings.spark.rows
-    return settings.kind == "spark"
+    return settings.engine.kind == "spark"
 
 
 def spark_engine(settings: EngineSettings, scratch: Path, access: SparkAccess) -> PlanEngine:
@@ -52,14 +52,14 @@ class ChosenEngine:
 
     def __init__(
         self,
-        settings: EngineSettings,
+        settings: NodeSettings,
         scratch: Path,
         s3: S3Access | None = None,
         spark: SparkAccess | None = None,
     ) -> None:
         self._settings = settings
-        self._duckdb = DuckDbEngine(settings, scratch, s3)
-        self._spark = None if spark is None else spark_engine(settings, scratch, spark)
+        self._duckdb = DuckDbEngine(settings.engine, scratch, s3)
+        self._spark = None if spark is None else spark_engine(settings.engine, scratch, spark)
 
     def run(
         self,

@@ -78,7 +78,7 @@ def connected(access: SparkAccess) -> SparkSession:
         raise EngineError(
             "engine.spark_away",
             "the Spark Connect endpoint does not answer",
-            "check engine.spark.address, and that the endpoint runs and lets the node in",
+            "check spark.address, and that the endpoint runs and lets the node in",
         ) from None
     return spark
 
