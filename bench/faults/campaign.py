@@ -23,6 +23,8 @@ Running = Callable[[Path], AbstractContextManager[S3Server]]
 CLOCK_DAYS = (-4000, -1, 1, 4000)
 SHARES = (0.01, 0.04, 0.1)
 """Of so many requests one is harmed."""
+RACING = 0.25
+"""In so many episodes of a hundred, writers race for one table."""
 DELIVERIES_PER_WARD = 20
 ALONE = frozenset({"truncated upload"})
 """Two writers of one version may name a file alike, and no store keeps half a file: this fault would."""
@@ -151,7 +153,8 @@ class Campaign:
 
     def _tasks(self, kind: str) -> list[Task]:
         """Share batches out among writers; now and then two of them are given the same."""
-        writers = 1 if kind in ALONE else self._draw.randint(1, self._plan.writers)
+        racing = kind not in ALONE and self._draw.random() < RACING
+        writers = self._draw.randint(2, max(2, self._plan.writers)) if racing else 1
         count = self._draw.randint(max(1, self._plan.batches // 3), self._plan.batches)
         batches = self._chapter.batches(count * writers)
         shares = [batches[number * count : (number + 1) * count] for number in range(writers)]

@@ -8,7 +8,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +31,8 @@ class Request:
     target: str
     headers: dict[str, str]
     body: bytes
+    signed: bool = False
+    """Whether it is as its sender signed it, for this address."""
 
     @property
     def path(self) -> str:
@@ -42,7 +44,7 @@ class Request:
 
     def without(self, header: str) -> "Request":
         kept = {name: value for name, value in self.headers.items() if name != header}
-        return replace(self, headers=kept)
+        return replace(self, headers=kept, signed=False)
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,16 @@ class Gateway:
     endpoint: str = ""
     spoiler: Spoiler = honest
     heard: list[Request] = field(default_factory=list)
+    _mine: threading.local = field(default_factory=threading.local, repr=False)
 
     def as_server(self) -> S3Server:
         """Return the store as it is seen through the gateway."""
         return replace(self.server, endpoint=self.endpoint)
 
     def onward(self, request: Request) -> Reply:
-        """Sign a request anew and send it to the real store."""
+        """Send a request to the real store; one that a spoiler made is signed anew."""
+        if request.signed:
+            return self._sent(request.method, request.target, request.headers, request.body)
         address = urlsplit(self.server.endpoint).netloc
         query = "&".join(part if "=" in part else f"{part}=" for part in request.query.split("&") if part)
         url = SplitResult("http", address, request.path, query, "")
@@ -194,14 +199,33 @@ class Gateway:
             content_sha256=digest,
             date=now,
         )
-        connection = http.client.HTTPConnection(address, timeout=60)
-        try:
-            target = request.path + (f"?{query}" if query else "")
-            connection.request(request.method, target, body=request.body, headers=signed)
-            answer = connection.getresponse()
-            return Reply(answer.status, dict(answer.getheaders()), answer.read())
-        finally:
-            connection.close()
+        target = request.path + (f"?{query}" if query else "")
+        return self._sent(request.method, target, signed, request.body)
+
+    def _sent(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
+        """Send over this thread's connection, which a store that was started again has closed."""
+        kept: http.client.HTTPConnection | None = self._mine.__dict__.pop("connection", None)
+        if kept is not None and method in {"GET", "HEAD"}:
+            with suppress(OSError):
+                return self._exchanged(kept, method, target, headers, body)
+            kept = None
+        address = urlsplit(self.server.endpoint).netloc
+        connection = kept or http.client.HTTPConnection(address, timeout=60)
+        return self._exchanged(connection, method, target, headers, body)
+
+    def _exchanged(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes,
+    ) -> Reply:
+        connection.request(method, target, body=body, headers=headers)
+        answer = connection.getresponse()
+        reply = Reply(answer.status, dict(answer.getheaders()), answer.read())
+        self._mine.connection = connection
+        return reply
 
 
 class _Front(ThreadingHTTPServer):
@@ -224,7 +248,7 @@ def gateway(server: S3Server, spoiler: Spoiler = honest) -> Iterator[Gateway]:
         def _answer(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers.get("content-length", 0)))
-            request = Request(self.command, self.path, headers, body)
+            request = Request(self.command, self.path, headers, body, signed=True)
             state.heard.append(request)
             self._send(state.spoiler(request, state.onward))
 
