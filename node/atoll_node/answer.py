@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from atoll_node.audit import AuditLog, Decision
-from atoll_node.errors import NodeError, Refused
+from atoll_node.errors import MissingTable, NodeError, Refused
 from atoll_node.permits import PermitStore, Pins, TaskStore, check_task, permitted
 from atoll_node.raw import RawAggregate
 from atoll_node.refusals import refusal
@@ -106,6 +106,8 @@ class Answers:
             self._permit(task)
         except ReleaseWithdrawn as error:
             outcome = refusal(error.code, successor=error.successor)
+        except MissingTable as error:
+            outcome = refusal(error.code, table=error.table)
         except NodeError as error:
             outcome = refusal(error.code)
         except Exception as error:  # noqa: BLE001 - whatever fails on the way out is a refusal

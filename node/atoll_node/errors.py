@@ -42,6 +42,18 @@ class EngineError(NodeError):
     """A plan cannot run: unknown construct, missing table, too much memory, too slow."""
 
 
+class MissingTable(EngineError):
+    """The release lacks a table that the query looks at; ``table`` is its name in the data model."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            "engine.missing_table",
+            f"the release has no table {table}, without which the query means nothing",
+            f"ingest {table} and release again",
+        )
+        self.table = table
+
+
 class Refused(NodeError):
     """A permission, permit, signature or disclosure check says no."""
 

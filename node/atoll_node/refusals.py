@@ -7,6 +7,7 @@ ever travels.
 from collections.abc import Mapping
 
 from atoll_schemas.protocol import Refusal
+from atoll_schemas.tables import core_1
 
 _ASK_STEWARD = "ask the site's steward"
 _ASK_HUB = "tell the hub's operator"
@@ -44,10 +45,13 @@ REFUSALS: Mapping[str, tuple[str, str | None]] = {
     "engine.levels": ("the query's levels cannot be told apart", "see the variables that the site declares"),
     "engine.edges": ("a number without bin edges stands where levels are needed", "give it edges"),
     "engine.vocabulary": (
-        "the query asks for descendants, and the site has no vocabularies",
-        "ask for concepts or source codes without descendants",
+        "the query asks for descendants or mapped concepts, and the site has no vocabularies",
+        "ask for concepts or source codes without them",
     ),
-    "engine.missing_table": ("the release lacks a table that the query needs", "see the site's catalog"),
+    "engine.missing_table": (
+        "the release lacks a table that the query needs",
+        "see: atoll cohort check, or leave the site out",
+    ),
     "engine.files": ("a file of the release cannot be read", _ASK_STEWARD),
     "engine.deadline": ("the query's deadline passed while it ran", "ask again with a longer deadline"),
     "engine.memory": (
@@ -65,6 +69,7 @@ REFUSALS: Mapping[str, tuple[str, str | None]] = {
     "disclosure.refused": ("the disclosure gate let nothing go", "ask about more persons or fewer groups"),
     "node.failed": ("the node failed on this task; nothing was released", _ASK_STEWARD),
 }
+_TABLES = frozenset(table.name for table in core_1().tables)
 _GENERAL = {
     "task": "task.malformed",
     "permit": "permit.not_active",
@@ -75,11 +80,14 @@ _GENERAL = {
 }
 
 
-def refusal(code: str, *, successor: str | None = None) -> Refusal:
+def refusal(code: str, *, successor: str | None = None, table: str | None = None) -> Refusal:
     """Return the refusal of ``code``, or the general one of its stage when the code is not of the list.
 
-    ``successor`` is the release that answers in the place of a withdrawn one.
+    ``successor`` is the release that answers in the place of a withdrawn one. ``table`` is the table that the
+    release lacks; only a name of the data model is told.
     """
     known = code if code in REFUSALS else _GENERAL.get(code.partition(".")[0], "node.failed")
     detail, next_step = REFUSALS[known]
+    if table is not None and table in _TABLES:
+        detail = f"{detail}: {table}"
     return Refusal(code=known, detail=detail, next_step=next_step, successor=successor)

@@ -10,7 +10,7 @@ from minio.commonconfig import ENABLED
 from minio.versioningconfig import VersioningConfig
 
 from atoll_node.bootstrap import open_node
-from atoll_node.bootstrap.data import open_stages
+from atoll_node.bootstrap.answering import open_stages
 from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms
 from atoll_node.disclosure import LedgerStore
 from atoll_node.erasure.identifiers import Forgotten, numbers_of, read_identifiers

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from atoll_node.bootstrap import open_node, real_world, running_alone
-from atoll_node.bootstrap.data import open_stages
+from atoll_node.bootstrap.answering import open_stages
 from atoll_node.cli import app
 from atoll_node.home import Home
 from atoll_node.releases import Releases

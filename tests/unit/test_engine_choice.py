@@ -101,7 +101,7 @@ def test_a_node_that_uses_duckdb_never_imports_sparks_client() -> None:
 import sys
 from pathlib import Path
 from atoll_node.cli import app
-from atoll_node.bootstrap.data import open_stages
+from atoll_node.bootstrap.answering import open_stages
 from atoll_node.engine import ChosenEngine
 from atoll_node.settings import NodeSettings
 ChosenEngine(NodeSettings(site="a", title="A", hub="https://hub"), Path("unused"))

@@ -1,23 +1,20 @@
-"""Wire what touches tables: ingest, releases and the catalog; the engine and the gate."""
+"""Wire what writes tables and describes them: ingest, releases and the catalog."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
 
-from atoll_node.answer import Stages
 from atoll_node.audit import Decision
 from atoll_node.bootstrap import Node
 from atoll_node.bootstrap.lake import maintain_if_wanted
-from atoll_node.bootstrap.releases import s3_of, spark_of
+from atoll_node.bootstrap.releases import s3_of
 from atoll_node.bootstrap.store import require_safe_store
 from atoll_node.catalog import describe, profile_of
 from atoll_node.catalog.duckdb_adapter import opened
 from atoll_node.catalog.settling import Described, figures_of, settled
-from atoll_node.disclosure import Ledger, LedgerStore, clear, clear_parts
-from atoll_node.engine import ChosenEngine
+from atoll_node.disclosure import clear_parts
 from atoll_node.engine.connection import reach
 from atoll_node.ingest import ingest, release
 from atoll_node.ingest_report import IngestReport, TableReport, WriteProgress, last_ingest
@@ -27,45 +24,6 @@ from atoll_node.settings import DatasetSettings
 from atoll_node.sources import SourceProgress, stage
 from atoll_node.staging import Quarantined, SourceWarning, Staged
 from atoll_schemas.catalog import CatalogEntry, CatalogPush
-from atoll_schemas.query import Query
-
-
-def open_stages(node: Node) -> Stages:
-    """Wire the way out: releases, the engine over their files, and the gate with its ledger."""
-    engine = chosen_engine(node)
-    ledger = Ledger(LedgerStore(node.home.state))
-    site, settings = node.settings.site, node.settings.gate
-    return Stages(
-        release_of=_Asked(Releases(node.home)),
-        run=partial(engine.run, clock=time.perf_counter),
-        clear=lambda raw, query, release: clear(
-            raw, query=query, release=release, site=site, settings=settings, ledger=ledger
-        ),
-    )
-
-
-def chosen_engine(node: Node) -> ChosenEngine:
-    """Wire the engine: DuckDB, and a Spark Connect endpoint where the settings name one to use."""
-    return ChosenEngine(node.settings, node.home.scratch, s3_of(node), spark_of(node.settings))
-
-
-class _Asked:
-    """The release that a query names, or the newest of its dataset; read and checked once."""
-
-    def __init__(self, releases: Releases) -> None:
-        self._releases = releases
-        self._read: dict[str, Release] = {}
-
-    def __call__(self, query: Query) -> Release | None:
-        answering = self._releases.answering(query.dataset)
-        name = query.release or (answering[-1] if answering else None)
-        if name is None:
-            return None
-        if name not in answering:
-            return self._releases.load(name)
-        if name not in self._read:
-            self._read[name] = self._releases.load(name)
-        return self._read[name]
 
 
 @dataclass(frozen=True)

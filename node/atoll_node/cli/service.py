@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from atoll_node.bootstrap import empty_spill, running_alone, state_of
-from atoll_node.bootstrap.data import open_stages
+from atoll_node.bootstrap.answering import open_stages
 from atoll_node.bootstrap.network import open_agent
 from atoll_node.bootstrap.store import warn_of_store
 from atoll_node.cli.screen import DEFAULT_HOME, HomeOption, JsonOption, node_of, print_json, print_lines

@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 
-from atoll_node.errors import EngineError
+from atoll_node.errors import EngineError, MissingTable
 from atoll_node.release import Release
+from atoll_schemas.circe.needs import needs_of
 from atoll_schemas.query import (
     AnyOf,
     Count,
     Crosstab,
     Death,
+    Demographic,
     Event,
     KaplanMeier,
     Level,
     Outcome,
     Query,
     Table1,
+    TrialArm,
     Variable,
 )
 from atoll_schemas.tables import DOMAINS
@@ -36,6 +39,34 @@ def check(query: Query, release: Release) -> Query:
         for table in _outcome_tables(query.analysis.outcome):
             _check_table(release, table)
     return query
+
+
+def require_tables(query: Query, release: Release) -> None:
+    """Raise ``MissingTable`` or ``EngineError`` when the release lacks what the query looks at.
+
+    An absent table would count as one without rows: a site would answer with fewer persons and not say so.
+    It is what ``atoll cohort check`` says of the cohort, and the same of variables and outcomes.
+    """
+    needs = needs_of(query.cohort)
+    for table in sorted(needs.tables | _analysis_tables(query)):
+        _check_table(release, table)
+    for names, table in ((needs.descendants, "concept_ancestor"), (needs.mapped, "concept_relationship")):
+        pinned = release.table(table)
+        if names and (pinned is None or not pinned.rows):
+            raise EngineError(
+                "engine.vocabulary",
+                f"the query expands concept sets, and the release has no {table}",
+                "ingest the OMOP vocabularies and release again",
+            )
+
+
+def _analysis_tables(query: Query) -> frozenset[str]:
+    definitions = [variable.definition for variable in variables_of(query)]
+    found = {"trial_subject" for one in definitions if isinstance(one, TrialArm)}
+    found |= {DOMAINS[one.domain].table for one in definitions if not isinstance(one, Demographic | TrialArm)}
+    if isinstance(query.analysis, KaplanMeier):
+        found |= set(_outcome_tables(query.analysis.outcome))
+    return frozenset(found)
 
 
 def variables_of(query: Query) -> tuple[Variable, ...]:
@@ -88,8 +119,4 @@ def outcome_parts(outcome: Outcome) -> tuple[Death | Event, ...]:
 
 def _check_table(release: Release, table: str) -> None:
     if release.table(table) is None:
-        raise EngineError(
-            "engine.missing_table",
-            f"the release has no table {table}, without which the query means nothing",
-            f"ingest {table} and release again",
-        )
+        raise MissingTable(table)

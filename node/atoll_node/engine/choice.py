@@ -69,8 +69,11 @@ class ChosenEngine:
         clock: Callable[[], float],
         stoppable: Callable[[Callable[[], None]], None] | None = None,
     ) -> RawAggregate:
-        """Answer the query. ``clock`` counts seconds. Raises ``EngineError``."""
-        return self._of(release).run(query, release, clock=clock, stoppable=stoppable)
+        """Answer a query of the hub's: on a release that has all tables it looks at, or not at all.
+
+        ``clock`` counts seconds. Raises ``MissingTable`` or another ``EngineError``.
+        """
+        return self._of(release).answer(query, release, clock=clock, stoppable=stoppable)
 
     def explain(self, query: Query, release: Release) -> str:
         """Return which engine runs the query, and what it is told, with placeholders for every value."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from atoll_node.engine import by_arrays, by_statements
-from atoll_node.engine.checking import check
+from atoll_node.engine.checking import check, require_tables
 from atoll_node.engine.cohort_planning import plan_cohort
 from atoll_node.engine.cohorts import cohort_statements
 from atoll_node.engine.connection import ReleaseDatabase, Row, S3Access, Stop
@@ -81,6 +81,21 @@ class PlanEngine(ABC):
     def _database(self, release: Release) -> Database:
         """Open a release."""
 
+    def answer(
+        self,
+        query: Query,
+        release: Release,
+        *,
+        clock: Callable[[], float],
+        stoppable: Callable[[Callable[[], None]], None] | None = None,
+    ) -> RawAggregate:
+        """Run a query of the hub's: on a release that has all tables it looks at, or not at all.
+
+        Raises ``MissingTable`` or another ``EngineError``.
+        """
+        require_tables(query, release)
+        return self.run(query, release, clock=clock, stoppable=stoppable)
+
     def run(
         self,
         query: Query,
@@ -89,8 +104,9 @@ class PlanEngine(ABC):
         clock: Callable[[], float],
         stoppable: Callable[[Callable[[], None]], None] | None = None,
     ) -> RawAggregate:
-        """Answer the query. ``clock`` counts seconds. Raises ``EngineError``.
+        """Run the query; a table that the release lacks is empty. ``clock`` counts seconds.
 
+        Raises ``EngineError``.
         ``stoppable`` is handed what stops this run from another thread (``engine.stopped``).
         """
         started = clock()

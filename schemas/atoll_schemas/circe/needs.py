@@ -20,14 +20,14 @@ _TABLES = {
 }
 """Where criteria of a kind look, if not in the table of their own name."""
 _ATTRIBUTES = {
-    "provider_specialty": "provider",
-    "provider_specialty_cs": "provider",
-    "visit_type": "visit_occurrence",
-    "visit_type_cs": "visit_occurrence",
-    "place_of_service": "care_site",
-    "place_of_service_cs": "care_site",
-    "place_of_service_location": "location_history",
-    "place_of_service_distance": "location_history",
+    "provider_specialty": frozenset({"provider"}),
+    "provider_specialty_cs": frozenset({"provider"}),
+    "visit_type": frozenset({"visit_occurrence"}),
+    "visit_type_cs": frozenset({"visit_occurrence"}),
+    "place_of_service": frozenset({"care_site"}),
+    "place_of_service_cs": frozenset({"care_site"}),
+    "place_of_service_location": frozenset({"care_site", "location", "location_history"}),
+    "place_of_service_distance": frozenset({"care_site", "location", "location_history"}),
 }
 """Attributes that look into a further table."""
 
@@ -90,7 +90,8 @@ def _without_field(expression: CohortExpression) -> Iterator[str]:
 def _further(body: BaseModel) -> set[str]:
     return {
         table
-        for name, table in _ATTRIBUTES.items()
+        for name, tables in _ATTRIBUTES.items()
+        for table in tables
         if name in body.model_fields_set and getattr(body, name) not in (None, ())
     }
 
