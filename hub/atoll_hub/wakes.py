@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+LOOKS_PER_SECOND = 100
+LOOK_AGAIN_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 10.0
+
 
 class Wakes:
-    """Bells by topic in one process. News of another process is found by looking again each second."""
+    """Bells by topic in one process. What rings none, such as an ended lease, is found by looking again."""
 
     def __init__(self) -> None:
         self._bells: dict[str, set[asyncio.Event]] = {}
@@ -45,6 +48,14 @@ class Wakes:
     def is_awaited(self, topic: str) -> bool:
         """Whether somebody listens to ``topic``."""
         return topic in self._bells
+
+    def look_again(self) -> float:
+        """Return in how many seconds one who waits looks into the database again without a bell.
+
+        Each second, while few wait; with many, all of them together look about ``LOOKS_PER_SECOND`` times.
+        """
+        waiting = sum(len(bells) for bells in self._bells.values())
+        return min(max(LOOK_AGAIN_SECONDS, waiting / LOOKS_PER_SECOND), LONGEST_LOOK_SECONDS)
 
     async def wait(self, bell: asyncio.Event, seconds: float) -> None:
         """Wait until the bell rings, ``seconds`` are over, or the hub stops."""

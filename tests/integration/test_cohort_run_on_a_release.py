@@ -1,4 +1,4 @@
-"""`atoll-node cohort run --release`: definitions on a release that the node froze, in a folder or in MinIO."""
+"""`atoll-node cohort run --release`: definitions on a release of this node, in a folder or in MinIO."""
 
 import json
 from collections.abc import Iterator

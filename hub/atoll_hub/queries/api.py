@@ -23,8 +23,6 @@ from atoll_schemas.query import ProjectId, Submission
 from atoll_schemas.results import Result
 
 router = APIRouter(tags=["queries"])
-LOOK_AGAIN_SECONDS = 1.0
-"""How often waiting ones look into the database for news of another process."""
 HEARTBEAT_SECONDS = 15.0
 Asker = Annotated[PersonCaller, Depends(People(Role.RESEARCHER, Role.PARTNER, Role.OPERATOR))]
 AnyPerson = Annotated[PersonCaller, Depends(People())]
@@ -105,7 +103,7 @@ async def result(
             left = end - loop.time()
             if left <= 0 or bells.closing:
                 break
-            await bells.wait(bell, min(left, LOOK_AGAIN_SECONDS))
+            await bells.wait(bell, min(left, bells.look_again()))
     await run_in_threadpool(_known_again, request, queries, query_id)
     return WireResponse(await run_in_threadpool(queries.result, query_id, caller))
 
@@ -160,7 +158,7 @@ async def _stream(
             if loop.time() - spoken >= HEARTBEAT_SECONDS:
                 spoken = loop.time()
                 yield ": still here\n\n"
-            await bells.wait(bell, LOOK_AGAIN_SECONDS)
+            await bells.wait(bell, bells.look_again())
 
 
 def _framed(event: QueryEvent) -> str:

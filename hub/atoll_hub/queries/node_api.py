@@ -11,7 +11,7 @@ from atoll_hub.access import NodeCaller
 from atoll_hub.governance.service import site_topic
 from atoll_hub.nodes.api import Service as NodesService
 from atoll_hub.nodes.api import speaking_node
-from atoll_hub.queries.api import LOOK_AGAIN_SECONDS, Bells
+from atoll_hub.queries.api import Bells
 from atoll_hub.queries.exchange import Exchange
 from atoll_hub.wire import WireResponse
 from atoll_schemas.protocol import PROTOCOL, Accepted, Answer, Inbox, Poll, Progress
@@ -52,7 +52,7 @@ async def poll(
             left = end - loop.time()
             if left <= 0 or bells.closing:
                 break
-            await bells.wait(bell, min(left, LOOK_AGAIN_SECONDS))
+            await bells.wait(bell, min(left, next_beat - loop.time(), bells.look_again()))
     return WireResponse(exchange.empty())
 
 
