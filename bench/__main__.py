@@ -18,7 +18,10 @@ from pathlib import Path
 
 from bench.figure import Figure
 
-WORKS = ("startup", "aggregate", "circe", "federated", "ingest", "feed")
+WORKS = (
+    "startup", "node_start", "aggregate", "aggregate_minio", "circe", "federated", "ingest", "feed",
+    "small_commits", "hub",
+)  # fmt: skip
 """The modules, each with ``figures(quick)``."""
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _LIBRARIES = ("duckdb", "deltalake", "pyarrow", "fastapi", "pydantic")
