@@ -18,6 +18,7 @@ from atoll_schemas.tables import Content, Datatype, Field, Table
 ROWS_PER_GROUP = 122_880
 """As many rows as DuckDB reads as one piece of work."""
 BYTES_PER_FILE = 256 * 1024 * 1024
+_BYTES_PER_PAGE = 64 * 1024 * 1024
 _AHEAD = 2
 """So many batches wait for the encoder, which works beside whoever makes them."""
 _ARROW = {
@@ -119,6 +120,9 @@ class _Writing:
                     field.name for field in self._fields if field.datatype is not Datatype.VARCHAR
                 ],
                 store_schema=False,
+                # One page a column and group: DuckDB takes half as long again to read pages of 20,000 rows.
+                data_page_size=_BYTES_PER_PAGE,
+                max_rows_per_page=ROWS_PER_GROUP,
             )
         return self._open
 
