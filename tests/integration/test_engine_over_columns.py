@@ -123,7 +123,8 @@ def test_of_a_table_that_does_not_fit_the_engine_chooses_one_record_a_person(rel
     small, by_statements = engine(tmp_path, "0.000016GB"), engine(tmp_path, "0GB")
     planned = plan(query, small)
     assert Room(release, 8_000).takes(planned)
-    assert not Room(release, 8_000).holds(frozenset({"measurement"}))
+    assert not Room(release, 8_000).gathers("measurement", PERSONS)
+    assert Room(release, 80_000).gathers("measurement", PERSONS)
     answers = [one.run(query, release, clock=time.monotonic) for one in (small, by_statements)]
     assert differences(*answers) == []
 

@@ -99,8 +99,8 @@ class Values:
     persons: Persons
     session: Reads
     kept: Kept
-    fits: Callable[[frozenset[str]], bool]
-    """Whether the records of tables fit into memory."""
+    gathers: Callable[[str, int], bool]
+    """Whether the records of a table are few enough, for so many persons, to be looked at one by one."""
 
     def column(self, column: NumberColumn | LevelColumn, people: People) -> Numbers:
         """Return the column of a frame for the cohort's persons."""
@@ -193,9 +193,9 @@ class Values:
         source: RecordedNumber | RecordedLevel | RecordedPresence,
         anywhere: RecordedNumber | RecordedLevel | RecordedPresence,
     ) -> Picked:
-        """Look at every record where they fit into memory; else DuckDB chooses one a person."""
+        """Look at every record where they are few; else DuckDB chooses one a person."""
         records, size = source.records, len(self.periods.ids)
-        if self.fits(frozenset({DOMAINS[records.domain].table})):
+        if self.gathers(DOMAINS[records.domain].table, size):
             found = self._read(_records_statement(records.domain, records.match, anywhere))
             return found.picked(size, latest=records.latest)
         return self._read(_picked_statement(source)).picked(size, latest=False)
