@@ -180,6 +180,10 @@ class Count(Contract):
     """Persons with attrition per inclusion rule, and by up to two categorical variables."""
 
     method: Literal["count"] = "count"
+    attrition: Literal["best_event"] | None = None
+    """Without it a person stays as long as some event passes the rules so far. ``best_event`` follows the one
+    event of each person that passes the most rules, then the earliest rule, then is the earliest: OHDSI's
+    person view (mode 1)."""
     by: tuple[Variable, ...] = Field(default=(), max_length=2)
 
 

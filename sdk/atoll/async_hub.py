@@ -14,7 +14,7 @@ from atoll.cohort import Cohort
 from atoll.credentials import Account, checked, from_environment
 from atoll.errors import Unreachable
 from atoll.options import Options, asking
-from atoll.question import Ask, OutcomeLike, VariableLike
+from atoll.question import Ask, Attrition, OutcomeLike, VariableLike
 from atoll.result import Result
 from atoll.sse import Following
 from atoll_schemas.catalog import CatalogEntry, SiteView
@@ -128,10 +128,15 @@ class AsyncHub:
         return await self._wire.send(calls.apply(application))
 
     async def count(
-        self, cohort: Cohort, *, by: Sequence[VariableLike] = (), **options: Unpack[Options]
+        self,
+        cohort: Cohort,
+        *,
+        by: Sequence[VariableLike] = (),
+        attrition: Attrition | None = None,
+        **options: Unpack[Options],
     ) -> AsyncRun:
-        """Count persons with attrition per inclusion rule, and by up to two variables."""
-        return await self.ask(asking(cohort, "count", options, by=by))
+        """Count persons with attrition per inclusion rule, and by up to two variables; see ``Hub.count``."""
+        return await self.ask(asking(cohort, "count", options, by=by, attrition=attrition))
 
     async def table1(
         self,

@@ -172,6 +172,12 @@ def count(
     by: Annotated[
         list[str] | None, typer.Option("--by", "-b", help="Count by this variable; at most two.")
     ] = None,
+    best_event: Annotated[
+        bool,
+        typer.Option(
+            "--best-event", help="Let attrition follow each person's best event, as ATLAS's person view does."
+        ),
+    ] = False,
     dataset: Dataset = None,
     site: Site = None,
     edges: Edges = None,
@@ -184,7 +190,13 @@ def count(
 ) -> None:
     """Count persons, with attrition after each inclusion rule."""
     file = _one_cohort(cohort, cohort_file)
-    question = atoll.commands.Question("count", file, by=tuple(by or ()), edges=tuple(edges or ()))
+    question = atoll.commands.Question(
+        "count",
+        file,
+        by=tuple(by or ()),
+        edges=tuple(edges or ()),
+        attrition="best_event" if best_event else None,
+    )
     output = atoll.commands.Output(csv, svg, wait=not no_wait)
     atoll.commands.ask(as_json, question, _options(project, dataset, site, deadline, minimum), output)
 

@@ -16,6 +16,7 @@ from atoll.cohort import Cohort
 from atoll.errors import AtollError, Invalid, MissingExtra, NoAnswer
 from atoll.hub import Hub, Run
 from atoll.options import Options, asking
+from atoll.question import Attrition
 from atoll.result import Result
 from atoll.views import View, shown
 from atoll_schemas.contract import Contract
@@ -251,6 +252,7 @@ class Question:
     by: tuple[str, ...] = ()
     outcome: str | None = None
     max_days: int | None = None
+    attrition: Attrition | None = None
     edges: tuple[str, ...] = ()
 
 
@@ -267,6 +269,7 @@ def ask(as_json: bool, question: Question, options: Options, output: Output) -> 
         by=question.by,
         outcome=question.outcome,
         max_days=question.max_days,
+        attrition=question.attrition,
     )
     with Hub.from_env() as hub:
         run = hub.ask(asked)

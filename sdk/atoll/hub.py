@@ -12,7 +12,7 @@ from atoll.cohort import Cohort
 from atoll.credentials import Account, checked, from_environment
 from atoll.errors import Unreachable
 from atoll.options import Options, asking
-from atoll.question import Ask, OutcomeLike, VariableLike
+from atoll.question import Ask, Attrition, OutcomeLike, VariableLike
 from atoll.result import Result
 from atoll.sse import Following
 from atoll.wire import Wire
@@ -125,9 +125,20 @@ class Hub:
         """Apply for a project; each site's steward decides."""
         return self._wire.send(calls.apply(application))
 
-    def count(self, cohort: Cohort, *, by: Sequence[VariableLike] = (), **options: Unpack[Options]) -> Run:
-        """Count persons with attrition per inclusion rule, and by up to two variables."""
-        return self.ask(asking(cohort, "count", options, by=by))
+    def count(
+        self,
+        cohort: Cohort,
+        *,
+        by: Sequence[VariableLike] = (),
+        attrition: Attrition | None = None,
+        **options: Unpack[Options],
+    ) -> Run:
+        """Count persons with attrition per inclusion rule, and by up to two variables.
+
+        A rule leaves a person while any event passes it and those before; ``attrition="best_event"`` follows
+        each person's best event instead, as ATLAS's person view does.
+        """
+        return self.ask(asking(cohort, "count", options, by=by, attrition=attrition))
 
     def table1(
         self,

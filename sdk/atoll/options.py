@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Required, TypedDict
 
 from atoll.cohort import Cohort
-from atoll.question import Ask, OutcomeLike, VariableLike
+from atoll.question import Ask, Attrition, OutcomeLike, VariableLike
 from atoll_schemas.query import Method, Variable
 
 
@@ -34,6 +34,7 @@ def asking(
     by: Sequence[VariableLike] | VariableLike | None = (),
     outcome: OutcomeLike | None = None,
     max_days: int | None = None,
+    attrition: Attrition | None = None,
 ) -> Ask:
     """Return the question."""
     sites = options.get("sites")
@@ -45,6 +46,7 @@ def asking(
         by=_several(by),
         outcome=outcome,
         max_days=max_days,
+        attrition=attrition,
         edges=options.get("edges", {}),
         dataset=options.get("dataset"),
         sites=None if sites is None else _texts(sites),

@@ -45,6 +45,7 @@ BUILT_IN: Mapping[str, Variable] = {
 """Variables that every dataset has. A site's own declaration of the same name goes before."""
 
 VariableLike = str | Variable
+Attrition = Literal["best_event"]
 OutcomeLike = str | Outcome
 N = TypeVar("N", Variable, Outcome)
 
@@ -68,6 +69,7 @@ class Ask:
     by: tuple[VariableLike, ...] = ()
     outcome: OutcomeLike | None = None
     max_days: int | None = None
+    attrition: Attrition | None = None
     edges: Mapping[str, Sequence[float]] = field(default_factory=dict)
     dataset: str | None = None
     sites: tuple[str, ...] | None = None
@@ -107,7 +109,7 @@ class Ask:
         _check_distinct([*variables, *by])
         match self.method:
             case "count":
-                return Count(by=by)
+                return Count(by=by, attrition=self.attrition)
             case "table1":
                 return Table1(variables=variables, by=one)
             case "crosstab":

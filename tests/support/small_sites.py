@@ -418,7 +418,10 @@ def _named(count: int) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 
 analyses: Mapping[str, st.SearchStrategy[dict[str, Any]]] = {
-    "count": st.fixed_dictionaries({"method": st.just("count"), "by": _named(0) | _named(1) | _named(2)}),
+    "count": st.fixed_dictionaries(
+        {"method": st.just("count"), "by": _named(0) | _named(1) | _named(2)},
+        optional={"attrition": st.just("best_event")},
+    ),
     "crosstab": st.fixed_dictionaries({"method": st.just("crosstab"), "variables": _named(2) | _named(3)}),
     "table1": st.fixed_dictionaries(
         {

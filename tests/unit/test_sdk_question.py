@@ -138,6 +138,12 @@ def test_a_wrong_option_is_named_before_anything_is_asked():
     assert "variables" in refused("crosstab", catalogued(), variables=["sex"]).message
 
 
+def test_attrition_follows_any_event_unless_the_best_is_asked_for():
+    assert "attrition" not in submission("count", None).query.analysis.wire()
+    assert submission("count", None, attrition="best_event").query.analysis.attrition == "best_event"
+    assert refused("count", None, attrition="worst").code == "question.invalid"
+
+
 def test_a_researcher_can_only_ask_for_stricter_cells():
     asked = submission("count", None, options={"minimum_persons": 20})
     assert asked.query.tighten.minimum_persons == 20

@@ -28,7 +28,7 @@ from atoll_node.engine.arrays.values import People, Values, windowless
 from atoll_node.engine.found import Frame, Members
 from atoll_node.engine.kept import Kept
 from atoll_node.engine.measures import columns_of
-from atoll_node.engine.plan import AnalysisPlan, Cohort, Plan, SurvivalPlan, TrialLevel
+from atoll_node.engine.plan import AnalysisPlan, Cohort, CountPlan, Plan, SurvivalPlan, TrialLevel
 from atoll_node.engine.sql import Statement
 from atoll_node.raw import PersonSet
 from atoll_node.release import Release
@@ -86,8 +86,9 @@ def find(planned: Plan, session: Reads, kept: Kept, room: Room) -> tuple[Members
     """Return who is in the cohort, and each person's values. Raises what stops the session."""
     periods = kept.get("periods", partial(read_periods, EVERYBODY, session))
     persons = kept.get("persons", partial(read_persons, EVERYBODY, periods.ids, session))
-    key = ("cohort", planned.cohort)
-    people, steps = kept.get(key, partial(_selected, planned.cohort, periods, persons, session, kept))
+    best = isinstance(planned.analysis, CountPlan) and planned.analysis.best_event
+    key = ("cohort", planned.cohort, best)
+    people, steps = kept.get(key, partial(_selected, planned.cohort, best, periods, persons, session, kept))
     session.check()
     ids = periods.ids[people.places]
     return Members(ids, steps), _framed(
@@ -96,7 +97,7 @@ def find(planned: Plan, session: Reads, kept: Kept, room: Room) -> tuple[Members
 
 
 def _selected(
-    cohort: Cohort, periods: Periods, persons: Persons, session: Reads, kept: Kept
+    cohort: Cohort, best: bool, periods: Periods, persons: Persons, session: Reads, kept: Kept
 ) -> tuple[People, tuple[PersonSet, ...]]:
     records = {
         name: kept.get(
@@ -106,7 +107,7 @@ def _selected(
     }
     block = Block(periods, persons, records, pause=session.check)
     selection = select(block, cohort)
-    return _people(cohort, selection, periods), _steps(cohort, selection, periods)
+    return _people(cohort, selection, periods), _steps(cohort, best, selection, periods)
 
 
 def _key(name: str, wanted: Wanted) -> tuple[object, ...]:
@@ -140,13 +141,17 @@ def _ordered(selection: Selection) -> bool:
     return bool(((person[1:] > person[:-1]) | (same & (start[1:] >= start[:-1]))).all())
 
 
-def _steps(cohort: Cohort, selection: Selection, periods: Periods) -> tuple[PersonSet, ...]:
-    """Return the persons with a qualified event, after each rule, and, where it can differ, in the cohort."""
-    person = selection.qualified.index.person
+def _steps(cohort: Cohort, best: bool, selection: Selection, periods: Periods) -> tuple[PersonSet, ...]:
+    """Return the persons with a qualified event, after each rule, and, where it can differ, in the cohort.
+
+    A rule leaves a person one of whose events passes it and all before it, or whose ``best`` event does.
+    """
+    events = selection.best if best else slice(None)
+    person = selection.qualified.index.person[events]
     held = np.ones(len(person), dtype=bool)
     steps = [_distinct(person, periods)]
     for passed in selection.passed:
-        held &= passed
+        held &= passed[events]
         steps.append(_distinct(person[held], periods))
     return tuple([*steps, _distinct(selection.stays.person, periods)] if cohort.end_can_exclude else steps)
 

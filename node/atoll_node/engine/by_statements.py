@@ -27,7 +27,7 @@ def statements_of(planned: Plan) -> tuple[Statement, ...]:
     cohort, analysis = planned.cohort, planned.analysis
     found = [*cohort_statements(cohort), index_statement(cohort)]
     if isinstance(analysis, CountPlan):
-        found.append(steps_statement(cohort))
+        found.append(steps_statement(cohort, best_event=analysis.best_event))
     frame = _frame_statement(analysis)
     return tuple(found if frame is None else [*found, frame])
 
@@ -39,7 +39,7 @@ def find(planned: Plan, session: Runs) -> tuple[Members, Frame]:
         session.run(statement)
     found = session.numbers(Statement("SELECT person_id FROM cohort_index"))["person_id"]
     persons = np.sort(found.astype(np.int64, copy=False))
-    steps = _steps(cohort, persons, session) if isinstance(analysis, CountPlan) else ()
+    steps = _steps(cohort, analysis, persons, session) if isinstance(analysis, CountPlan) else ()
     return Members(persons, steps), _framed(analysis, persons, session)
 
 
@@ -69,12 +69,12 @@ def _frame_statement(analysis: AnalysisPlan) -> Statement | None:
     return frame_statement(columns) if columns else None
 
 
-def _steps(cohort: Cohort, members: PersonSet, session: Runs) -> tuple[PersonSet, ...]:
+def _steps(cohort: Cohort, analysis: CountPlan, members: PersonSet, session: Runs) -> tuple[PersonSet, ...]:
     """Return the persons after each attrition step."""
     rules = len(cohort.rules)
     if not rules and not cohort.end_can_exclude:
         return (members,)
-    found = session.numbers(steps_statement(cohort))
+    found = session.numbers(steps_statement(cohort, best_event=analysis.best_event))
     persons = found["person_id"].astype(np.int64, copy=False)
     sets = [persons, *(persons[found[f"s{place}"].astype(np.bool_)] for place in range(rules))]
     return tuple([*sets, members] if cohort.end_can_exclude else [*sets[:-1], members])

@@ -32,12 +32,30 @@ def index_statement(cohort: Cohort) -> Statement:
     )
 
 
-def steps_statement(cohort: Cohort) -> Statement:
-    """Return one row per person with an entry event; ``s0``, ``s1``, …: whether rules 0 to that one hold."""
+def steps_statement(cohort: Cohort, *, best_event: bool = False) -> Statement:
+    """Return one row per person with an entry event; ``s0``, ``s1``, …: whether rules 0 to that one hold.
+
+    They hold around some event, or, of the ``best_event``, around each person's best one.
+    """
     passes = [" AND ".join(f"rule_{k}" for k in range(number)) for number in range(1, len(cohort.rules) + 1)]
     flags = "".join(f", bool_or({held}) AS s{place}" for place, held in enumerate(passes))
-    passed = " JOIN passed USING (event_id)" if cohort.rules else ""
-    return Statement(f"SELECT q.person_id{flags} FROM qualified q{passed} GROUP BY q.person_id")
+    if not cohort.rules:
+        return Statement("SELECT q.person_id FROM qualified q GROUP BY q.person_id")
+    rules = ", ".join(f"rule_{number}" for number in range(len(cohort.rules)))
+    events = f"SELECT person_id, start_date, {rules} FROM qualified JOIN passed USING (event_id)"
+    if best_event:
+        order = _best(len(cohort.rules))
+        events += f" QUALIFY row_number() OVER (PARTITION BY person_id ORDER BY {order}) = 1"
+    return Statement(f"SELECT q.person_id{flags} FROM ({events}) q GROUP BY q.person_id")
+
+
+def _best(rules: int) -> str:
+    """Order events: the most rules, the earliest first rule, the earliest day; then the earlier rules."""
+    names = [f"rule_{number}" for number in range(rules)]
+    most = " + ".join(f"{name}::INTEGER" for name in names)
+    first = " ".join(f"WHEN {name} THEN {number}" for number, name in enumerate(names))
+    earlier = ", ".join(f"{name} DESC" for name in names)
+    return f"{most} DESC, CASE {first} ELSE 0 END, start_date, {earlier}"
 
 
 _NUMBERED = Statement("CREATE TEMP VIEW entry AS SELECT rowid AS event_id, * FROM entry_events")

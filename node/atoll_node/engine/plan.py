@@ -319,6 +319,8 @@ class CountPlan:
     """Attrition, and persons by levels."""
 
     by: tuple[LevelColumn, ...]
+    best_event: bool = False
+    """Whether attrition follows each person's best event, rather than any."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def plan(query: Query, vocabulary: Vocabulary) -> Plan:
 def _analysis(query: Query, vocabulary: Vocabulary) -> AnalysisPlan:
     analysis = query.analysis
     if isinstance(analysis, Count):
-        return CountPlan(tuple(_levels(item, vocabulary) for item in analysis.by))
+        groups = tuple(_levels(item, vocabulary) for item in analysis.by)
+        return CountPlan(groups, best_event=analysis.attrition == "best_event")
     if isinstance(analysis, Crosstab):
         return CrosstabPlan(tuple(_levels(item, vocabulary) for item in analysis.variables))
     by = None if analysis.by is None else _levels(analysis.by, vocabulary)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
 from typing import Any
 
 from atoll_node.reference.conditions import IndexEvent, fulfilled, group_holds, observed
@@ -45,12 +44,16 @@ class Selected:
     qualified: tuple[Qualified, ...]
     rules: int
 
-    @cached_property
-    def persons_left(self) -> tuple[frozenset[int], ...]:
-        """Persons with a qualified event, then with one that passes the first rule, the first two, …"""
+    def persons_left(self, *, best: bool = False) -> tuple[frozenset[int], ...]:
+        """Persons with a qualified event, then with one that passes the first rule, the first two, …
+
+        With ``best``, each person's best event must pass them.
+        """
         return tuple(
             frozenset(
-                item.index.event.person_id for item in self.qualified if set(range(count)) <= set(item.rules)
+                item.index.event.person_id
+                for item in (self.best if best else self.qualified)
+                if set(range(count)) <= set(item.rules)
             )
             for count in range(self.rules + 1)
         )
@@ -58,13 +61,13 @@ class Selected:
     @property
     def left(self) -> tuple[int, ...]:
         """How many persons each step leaves."""
-        return tuple(len(persons) for persons in self.persons_left)
+        return tuple(len(persons) for persons in self.persons_left())
 
     @property
     def best(self) -> list[Qualified]:
         """Each person's event that the most rules hold around; of those, the one of the earliest first rule.
 
-        Then the earliest event is the best (``#best_events``).
+        Then the earliest event is the best (``#best_events``), then the one that passes the earlier rules.
         """
 
         def order(item: Qualified) -> tuple[Any, ...]:
@@ -72,7 +75,7 @@ class Selected:
                 -len(item.rules),
                 min(item.rules, default=0),
                 item.index.event.start,
-                _later_order(item.index),
+                tuple(number not in item.rules for number in range(self.rules)),
             )
 
         persons: dict[int, list[Qualified]] = {}

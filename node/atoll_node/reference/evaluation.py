@@ -82,7 +82,8 @@ def _contributions(cdm: Cdm, query: Query, selected: Selected, members: Sequence
         days = np.array([day for day, _ in times], dtype=np.int64)
         return RawContributions(persons, grouped, days, np.array([died for _, died in times], dtype=np.bool_))
     if isinstance(analysis, Count):
-        left = selected.persons_left if _can_end_before(query.cohort) else selected.persons_left[:-1]
+        left = _left(analysis, selected)
+        left = left if _can_end_before(query.cohort) else left[:-1]
         steps = tuple(np.array(sorted(step), dtype=np.int64) for step in left)
         return RawContributions(persons, tuple(_levels(cdm, it, members) for it in analysis.by), steps=steps)
     numbers = isinstance(analysis, Table1)
@@ -121,7 +122,8 @@ def _analysis(cdm: Cdm, query: Query, selected: Selected, members: Sequence[Memb
     analysis = query.analysis
     if isinstance(analysis, Count):
         table = _table(cdm, analysis.by, members) if analysis.by else None
-        return RawCount(len(members), _attrition(query.cohort, selected, len(members)), table)
+        left = [len(persons) for persons in _left(analysis, selected)]
+        return RawCount(len(members), _attrition(query.cohort, left, len(members)), table)
     if isinstance(analysis, Crosstab):
         return RawCrosstab(len(members), _table(cdm, analysis.variables, members))
     if isinstance(analysis, Table1):
@@ -129,8 +131,12 @@ def _analysis(cdm: Cdm, query: Query, selected: Selected, members: Sequence[Memb
     return _kaplan_meier(cdm, analysis, members)
 
 
-def _attrition(expression: CohortExpression, selected: Selected, persons: int) -> tuple[RawStep, ...]:
-    """Persons with an entry event, then with one that passes the rules so far.
+def _left(analysis: Count, selected: Selected) -> tuple[frozenset[int], ...]:
+    return selected.persons_left(best=analysis.attrition == "best_event")
+
+
+def _attrition(expression: CohortExpression, left: Sequence[int], persons: int) -> tuple[RawStep, ...]:
+    """Persons with an entry event, then with one that passes the rules so far (``left``).
 
     A last step ``in cohort`` stands where the end or the censor window can leave a person no day.
     """
@@ -139,7 +145,7 @@ def _attrition(expression: CohortExpression, selected: Selected, persons: int) -
         rule.name.strip() or f"rule {number}"
         for number, rule in enumerate(expression.inclusion_rules, start=1)
     ]
-    steps = [RawStep(name, left) for name, left in zip(names, selected.left, strict=True)]
+    steps = [RawStep(name, persons_left) for name, persons_left in zip(names, left, strict=True)]
     return (*steps, RawStep("in cohort", persons)) if _can_end_before(expression) else tuple(steps)
 
 

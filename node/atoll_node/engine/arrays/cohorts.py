@@ -69,11 +69,15 @@ class Selection:
 
     @cached_property
     def best(self) -> Whole:
-        """Each person's event that passes the most rules; then of the earliest rule, then the earliest."""
+        """Each person's event that passes the most rules; then of the earliest rule, then the earliest.
+
+        Events that tie in all that pass the earlier rules first.
+        """
         number = self.passed.sum(axis=0)
         first = np.where(number > 0, self.passed.argmax(axis=0) if len(self.passed) else 0, 0)
         index = self.qualified.index
-        order = np.lexsort((index.start, first, -number, index.person))
+        later = tuple(~self.passed[::-1])
+        order = np.lexsort((*later, index.start, first, -number, index.person))
         return order[is_first(index.person[order])]
 
 
