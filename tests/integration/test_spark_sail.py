@@ -1,5 +1,6 @@
 """Plans run on Sail, a real Spark Connect engine: published cohorts, a store, limits, and what it is told."""
 
+import logging
 import threading
 import time
 from collections import Counter, defaultdict
@@ -166,12 +167,17 @@ def test_a_path_that_the_endpoint_takes_for_a_pattern_is_refused(sail: SparkAcce
     )
 
 
-def test_an_error_does_not_quote_what_it_met(sail: SparkAccess, release: Release) -> None:
+def test_an_error_does_not_quote_what_it_met_nor_does_a_log(
+    sail: SparkAccess, release: Release, capfd: pytest.CaptureFixture[str]
+) -> None:
     with SparkDatabase(release, sail, 60).session(Stop()) as run:
         error = failure(lambda: run.rows(Statement("SELECT CAST('Erika Mustermann' AS INTEGER) AS a")))
     assert error.code == "engine.failed"
     assert "Mustermann" not in f"{error} {error.__cause__} {error.next_step}"
     assert error.__suppress_context__
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "pyspark.sql.connect.logging"):
+        logging.getLogger(name).error("Mustermann")
+    assert "Mustermann" not in "".join(capfd.readouterr())
 
 
 def test_what_a_run_keeps_is_gone_after_it(sail: SparkAccess, release: Release, tmp_path: Path) -> None:

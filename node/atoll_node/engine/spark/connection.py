@@ -5,6 +5,7 @@ values, never a credential of the store. What Spark says of an error may quote a
 leaves this module.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -66,8 +67,14 @@ class _Channel(DefaultChannelBuilder):
         return self._secure_channel(self.endpoint, credentials)
 
 
+_TALKATIVE = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "pyspark.sql.connect.logging")
+"""Loggers of the client that write the endpoint's error texts, and with them a patient's value, to stderr."""
+
+
 def connected(access: SparkAccess) -> SparkSession:
     """Return a new session of the endpoint. Raises ``EngineError`` ``engine.spark_away``."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).disabled = True
     try:
         spark = SparkSession.builder.channelBuilder(_Channel(access)).create()
         # What lets a client come back to a broken stream is shared by all sessions, and ends with one.
