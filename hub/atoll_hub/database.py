@@ -53,11 +53,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Give a connection whose work is committed at the end, or not at all."""
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Give a connection whose work is committed at the end, or not at all.
+
+        What is not ``durable`` survives a kill of the hub, but reaches the disk with the next durable work:
+        for steps that a power cut may undo because they are taken again.
+        """
         with self._writer, self.engine.connect() as connection:
-            writing = connection.execution_options(begin="BEGIN IMMEDIATE")
+            writing = connection.execution_options(begin="BEGIN IMMEDIATE", durable=durable)
             with writing.begin():
+                if not durable and self.engine.dialect.name == "postgresql":
+                    writing.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
                 yield writing
 
     def revision(self) -> str | None:
@@ -136,4 +142,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(str(connection.get_execution_options().get("begin", "BEGIN")))
+    options = connection.get_execution_options()
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
+    connection.exec_driver_sql(str(options.get("begin", "BEGIN")))

@@ -2,9 +2,10 @@
 
 import os
 
+import pytest
 import sqlalchemy as sa
 
-from atoll_hub.audit.rules import Action
+from atoll_hub.audit.rules import Action, Decision
 from atoll_hub.audit.store import audit_entries, audit_head
 from atoll_schemas.audit import EMPTY, AuditEntry
 from atoll_schemas.people import Role
@@ -129,6 +130,34 @@ def test_entries_written_just_before_a_crash_are_signed_at_the_next_start(hub: C
     assert (found.holds, found.beyond_head) == (True, 1)
     hub.hub.journal.catch_up()
     assert hub.hub.journal.verify().beyond_head == 0
+
+
+def test_what_a_power_cut_may_undo_is_signed_with_the_next_durable_decision(hub: Consortium):
+    """Else the chain would lack, after the cut, what its signed end says."""
+    lived(hub)
+    with hub.hub.journal.deciding(durable=False) as act:
+        act.record(Decision("node:north", Action.TASK_CLAIMED, "t-0123456789abcdef", {"fence": 1}))
+    hub.hub.journal.sign_end()
+    assert hub.hub.journal.verify().beyond_head == 1
+    hub.hub.journal.note(Decision("olga", Action.PERSON_ADDED, "max"))
+    hub.hub.journal.sign_end()
+    found = hub.hub.journal.verify()
+    assert (found.holds, found.beyond_head) == (True, 0)
+
+
+@pytest.mark.parametrize("durable, sqlite, postgresql", [(True, 2, "on"), (False, 1, "off")])
+def test_only_durable_work_waits_for_the_disk(hub: Consortium, durable: bool, sqlite: int, postgresql: str):
+    """SQLite's FULL is 2 and NORMAL is 1; the next durable work waits again."""
+    database = hub.hub.database
+    for wanted in (durable, True):
+        with database.write(durable=wanted) as connection:
+            if database.engine.dialect.name == "sqlite":
+                assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == (
+                    sqlite if wanted is durable else 2
+                )
+            else:
+                found = connection.exec_driver_sql("SHOW synchronous_commit").scalar()
+                assert found == (postgresql if wanted is durable else "on")
 
 
 def test_no_answer_and_no_token_stands_in_the_chain(hub: Consortium):

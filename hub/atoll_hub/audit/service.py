@@ -39,10 +39,14 @@ class Journal:
         self._end = threading.Lock()
 
     @contextmanager
-    def deciding(self) -> Iterator[Deciding]:
-        """Open a transaction. Transactions that decide run one after the other, in the chain's order."""
+    def deciding(self, *, durable: bool = True) -> Iterator[Deciding]:
+        """Open a transaction. Transactions that decide run one after the other, in the chain's order.
+
+        The end of what is not ``durable`` is signed with the next durable decision: what a power cut may undo
+        must not be missed afterwards.
+        """
         written: list[AuditEntry] = []
-        with self._database.write() as connection:
+        with self._database.write(durable=durable) as connection:
             head = store.lock_head(connection)
             act = Deciding(connection, self._clock())
             yield act
@@ -59,7 +63,7 @@ class Journal:
                 written.append(entry)
             if written:
                 store.append(connection, written, head)
-        if written:
+        if written and durable:
             self._moved(head)
 
     def note(self, decision: Decision) -> None:

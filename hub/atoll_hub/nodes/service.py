@@ -155,7 +155,7 @@ class Nodes:
             return
         seen = rules.Presence(now, software[:80], protocol)
         self._seen[caller] = rules.Presence(now, software, protocol)
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             store.see(connection, caller.site, seen)
 
     def sites(self) -> list[SiteView]:

@@ -52,8 +52,11 @@ class Exchange:
             )
 
     def collect(self, caller: NodeCaller, poll: Poll) -> Inbox:
-        """Return a node's deliveries: what to stop, what to ask its steward, and the tasks it now holds."""
-        with self._journal.deciding() as act:
+        """Return a node's deliveries: what to stop, what to ask its steward, and the tasks it now holds.
+
+        A power cut may undo that they were delivered: then they are delivered again, and the node knows them.
+        """
+        with self._journal.deciding(durable=False) as act:
             deliveries: list[Delivery] = [
                 *self._dropped(act, caller.site, poll.running),
                 *self._governance.send_due(act.connection, caller.site, act.now),
@@ -71,14 +74,14 @@ class Exchange:
 
     def renew(self, caller: NodeCaller, running: tuple[str, ...]) -> None:
         """Prolong the leases of the tasks that a node says it works on."""
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             store.renew(connection, caller.site, running, self._clock() + self.lease)
 
     def progress(self, task_id: str, progress: Progress, caller: NodeCaller) -> None:
         """Note a task's stage and prolong its lease. Raises ``Conflict`` when the node no longer holds it."""
         if progress.task_id != task_id:
             raise _other_task()
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             task, now = self._locked(connection, task_id, caller), self._clock()
             rules.check_holder(task, progress.fence, now)
             store.renew(connection, caller.site, (task_id,), now + self.lease)

@@ -1,4 +1,4 @@
-"""Keep the ledger in the node's SQLite file, so that a restart forgets nothing."""
+"""Keep the ledger in the node's SQLite file, so that a restart forgets nothing that was answered."""
 
 import sqlite3
 import struct
@@ -48,7 +48,8 @@ class LedgerStore:
         self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
         with self._turn, self._connection:
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute("pragma synchronous = full")
+            # An answer leaves only after this file, the node's database, was synced with its outcome.
+            self._connection.execute("pragma synchronous = normal")
             # A cohort of a million persons is some 1,500 pages; moving it at once would double its cost.
             self._connection.execute(f"pragma wal_autocheckpoint = {_PAGES_BEFORE_CHECKPOINT}")
             self._connection.execute(_TABLE)
