@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bench.faults.chapter import Chapter
 from bench.faults.kinds import ALL, REQUESTS, Harmful
-from bench.faults.mortal_store import MortalStore
+from bench.faults.mortal_store import PATIENCE, MortalStore
 from bench.faults.ward import Delivery, Ward, deliver
 from bench.faults.writer import Task, write
-from tests.support.s3_server import S3Server
+from tests.support.s3_server import S3Server, client_of
 from tests.support.unsafe_store import Gateway, gateway, honest
 
 Running = Callable[[Path], AbstractContextManager[S3Server]]
@@ -218,9 +219,10 @@ def campaign(
     seconds: float = inf,
     told: Callable[[Outcome], None] = lambda _: None,
 ) -> Outcome:
-    """Start a store, put the gateway before it, and run."""
+    """Start a store, put the gateway before it, and run; the checks wait long for a busy store."""
     with running(folder / "store") as server, gateway(server) as gate:
-        work = Campaign(server, gate, folder / "work", seed, plan)
+        patient = client_of(urlsplit(server.endpoint).netloc, None, seconds=PATIENCE)
+        work = Campaign(replace(server, client=patient), gate, folder / "work", seed, plan)
         try:
             return work.run(commits, seconds=seconds, told=told)
         finally:

@@ -1,5 +1,6 @@
 """The agent against a hub that a test scripts: TLS, proxy, tokens, polling, answering, and being away."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -114,6 +115,30 @@ def node(tmp_path, hub):
     enrol_node(node, hub.code())
     permit_now(node)
     return node
+
+
+def waits(hub) -> list[float]:
+    return [one.json()["wait_seconds"] for one in hub.heard if one.path == "/v1/node/poll"]
+
+
+def test_a_node_greets_its_hub_before_it_waits_there(node, hub):
+    with running(node):
+        soon(lambda: len(waits(hub)) >= 2, "a second poll")
+        assert json.loads(standing(node))["state"] == "connected"
+    assert waits(hub)[0] == 0
+    assert all(wait > 0 for wait in waits(hub)[1:])
+
+
+def test_a_node_greets_again_after_its_hub_was_away(node, hub):
+    with running(node):
+        soon(lambda: len(waits(hub)) >= 2, "a second poll")
+        hub.overrides["/v1/node/poll"] = (503, problem("hub.busy", "the hub is busy"))
+        hub.deliver()
+        soon(lambda: "hub.busy" in standing(node), "the fault")
+        heard = len(waits(hub))
+        del hub.overrides["/v1/node/poll"]
+        soon(lambda: len(waits(hub)) > heard + 1, "polls again")
+    assert 0 in waits(hub)[1:]
 
 
 def test_a_task_is_answered_once_and_the_answer_recorded(node, hub):

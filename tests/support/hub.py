@@ -31,7 +31,7 @@ from atoll_schemas.protocol import (
     PermitApplication,
 )
 
-STARTING_SECONDS = 20
+STARTING_SECONDS = 60
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 

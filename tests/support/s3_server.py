@@ -88,10 +88,12 @@ def certificate_files(folder: Path, authority: PrivateCa) -> tuple[Path, Path]:
     return files
 
 
-def client_of(address: str, ca_file: Path | None, keys: tuple[str, str] = (ACCESS, SECRET)) -> Minio:
-    """Return a client that does not try again by itself."""
+def client_of(
+    address: str, ca_file: Path | None, keys: tuple[str, str] = (ACCESS, SECRET), *, seconds: float = 5
+) -> Minio:
+    """Return a client that does not try again by itself, and waits so long for an answer."""
     trust = {"ca_certs": str(ca_file)} if ca_file else {}
-    pool = PoolManager(retries=Retry(0), timeout=5, **trust)
+    pool = PoolManager(retries=Retry(0), timeout=seconds, **trust)
     return Minio(
         address, access_key=keys[0], secret_key=keys[1], secure=ca_file is not None, http_client=pool
     )

@@ -7,10 +7,10 @@ import pytest
 
 from atoll_node.errors import LakeError
 from atoll_node.settings import S3Store
-from atoll_node.store.delta_adapter import Commits
 from atoll_node.store.folder_adapter import FolderBucket
 from atoll_node.store.kept_proof import read_proof
 from atoll_node.store.proof import UnsafeStore, own_folder, prove, raced_commits, refuse_unsafe
+from atoll_node.store.race import Commits
 from atoll_node.store.verdict import Reply
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

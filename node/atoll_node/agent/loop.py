@@ -89,6 +89,8 @@ class Agent:
         self._stages: dict[str, Stage] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._met = False
+        """Whether the last poll reached the hub."""
         self._workers = ThreadPoolExecutor(settings.tasks_at_once, thread_name_prefix="task")
 
     def stop(self) -> None:
@@ -120,6 +122,7 @@ class Agent:
         except HubError as error:
             if error.code == "protocol.version":
                 raise
+            self._met = False
             self._say(error)
             self._stop.wait(backoff.failed())
         else:
@@ -127,14 +130,21 @@ class Agent:
 
     def _poll(self) -> None:
         running = self._running()
-        wait = min(self._settings.poll_seconds, RENEW_SECONDS) if running else self._settings.poll_seconds
+        wait = self._patience(busy=bool(running))
         poll = Poll(wait_seconds=wait, running=running, software=self._software)
         why = "poll, renewing leases" if running else "poll"
         content = self._hub.call(why, POLL_PATH, poll, seconds=wait + POLL_GRACE_SECONDS)
         inbox = self._read_inbox(content)
+        self._met = True
         self._report(self._standing(inbox))
         for delivery in inbox.deliveries:
             self._take(delivery)
+
+    def _patience(self, *, busy: bool) -> float:
+        """Return how long the hub may hold a poll: the first one not at all, to be soon in touch."""
+        if not self._met:
+            return 0.0
+        return min(self._settings.poll_seconds, RENEW_SECONDS) if busy else self._settings.poll_seconds
 
     def _read_inbox(self, content: bytes) -> Inbox:
         spoken = _protocol_of(content)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,14 @@ from atoll_node.bootstrap import Node, World, write_whole
 from atoll_node.errors import LakeError, SettingsError
 from atoll_node.home import Home
 from atoll_node.settings import FolderStore, S3Store
-from atoll_node.store.delta_adapter import race_commits
 from atoll_node.store.kept_proof import Proof, read_proof
 from atoll_node.store.minio_admin_adapter import make_user
 from atoll_node.store.policy import least_policy
 from atoll_node.store.proof import UnsafeStore, own_folder, prove, refuse_unsafe
+from atoll_node.store.race import Commits
 from atoll_node.store.s3_adapter import S3Bucket, Versioning
 from atoll_node.store.setup import Seen, Step, Wish, days_kept, planned
-from atoll_node.tables.places import S3Keys, keys_of, places_of
+from atoll_node.tables.places import Places, S3Keys, keys_of, places_of
 
 _NO_KEY = frozenset({"store.keys", "store.denied", "store.no_bucket"})
 log = logging.getLogger(__name__)
@@ -49,11 +50,17 @@ def _tried(home: Home, store: S3Store, world: World, kept: Proof | None) -> Proo
     return prove(
         store,
         S3Bucket(store, keys),
-        lambda key: race_commits(places, f"s3://{store.bucket}/{key}"),
+        lambda key: _raced(places, f"s3://{store.bucket}/{key}"),
         kept,
         new_id=world.new_id,
         clock=world.clock,
     )
+
+
+def _raced(places: Places, uri: str) -> Commits:
+    """Let Delta writers race. deltalake loads only then: a node whose store is proven starts without it."""
+    commits: Commits = import_module("atoll_node.store.delta_adapter").race_commits(places, uri)
+    return commits
 
 
 def require_safe_store(node: Node) -> None:

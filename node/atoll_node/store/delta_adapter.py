@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Field, Schema, write_deltalake
@@ -10,22 +9,13 @@ from deltalake.exceptions import DeltaError
 from deltalake.schema import PrimitiveType
 
 from atoll_node.errors import LakeError
+from atoll_node.store.race import Commits
 from atoll_node.tables.places import Places
 
 WRITERS = 4
 COMMITS = 5
 _RETRIES = 60
 """So often a writer tries the next version; with so many writers a loser soon wins."""
-
-
-@dataclass(frozen=True)
-class Commits:
-    """What the writers were told, and what the table says."""
-
-    writers: int
-    acknowledged: int
-    visible: int
-    versions: int
 
 
 def race_commits(places: Places, uri: str, *, writers: int = WRITERS, commits: int = COMMITS) -> Commits:

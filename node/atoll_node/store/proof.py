@@ -6,9 +6,8 @@ from typing import Protocol
 
 from atoll_node.errors import LakeError
 from atoll_node.settings import S3Store
-from atoll_node.store.delta_adapter import Commits
 from atoll_node.store.kept_proof import Identity, Proof
-from atoll_node.store.race import Bucket, race
+from atoll_node.store.race import Bucket, Commits, race
 from atoll_node.store.verdict import Verdict, judged_commits, judged_condition, judged_race
 from atoll_schemas.problems import ExitCode
 

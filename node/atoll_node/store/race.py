@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 from atoll_node.store.s3_adapter import Stored
@@ -10,6 +11,16 @@ from atoll_node.store.verdict import Reply, Round
 
 WRITERS = 8
 ROUNDS = 16
+
+
+@dataclass(frozen=True)
+class Commits:
+    """What the writers were told, and what the table says."""
+
+    writers: int
+    acknowledged: int
+    visible: int
+    versions: int
 
 
 class Bucket(Protocol):
