@@ -1,6 +1,7 @@
 """Plans run on Sail, a real Spark Connect engine: published cohorts, a store, limits, and what it is told."""
 
 import logging
+import math
 import threading
 import time
 from collections import Counter, defaultdict
@@ -23,7 +24,7 @@ from atoll_node.settings import EngineSettings, NodeSettings, SparkSettings
 from atoll_schemas.circe import CohortExpression
 from tests.support.golden_questions import QUESTIONS
 from tests.support.hospital import hospital, small_export
-from tests.support.lake import release_of_files
+from tests.support.lake import release_of, release_of_files
 from tests.support.minio import running_minio
 from tests.support.sail import running_sail
 from tests.support.same_aggregates import differences
@@ -82,6 +83,48 @@ def test_each_construct_of_the_language_is_answered_alike(
     engines = DuckDbEngine(EngineSettings(), tmp_path), SparkEngine(EngineSettings(), tmp_path, sail)
     here, there = (engine.run(question(name), release, clock=time.monotonic) for engine in engines)
     assert differences(there, here, tolerance=0.0) == []
+
+
+ODD = (math.nan, math.inf, -math.inf, -0.0, 0.0, 5e-324, 1e308, 1.0, None)
+
+
+@pytest.mark.parametrize("op", ["lt", "lte", "eq", "!eq", "gt", "gte", "bt", "!bt"])
+@pytest.mark.parametrize("bound", [0, 9e15])
+def test_numbers_that_are_none_or_have_no_end_are_compared_as_duckdb_compares_them(
+    op: str, bound: float, sail: SparkAccess, tmp_path: Path
+) -> None:
+    day = date(2020, 1, 1)
+    people = range(1, len(ODD) + 1)
+    release = release_of(
+        {
+            "person": [{"person_id": n, "gender_concept_id": 8507, "year_of_birth": 1950} for n in people],
+            "observation_period": [
+                {
+                    "observation_period_id": n,
+                    "person_id": n,
+                    "observation_period_start_date": day,
+                    "observation_period_end_date": date(2021, 1, 1),
+                }
+                for n in people
+            ],
+            "measurement": [
+                {
+                    "measurement_id": n,
+                    "person_id": n,
+                    "measurement_concept_id": 1,
+                    "measurement_date": day,
+                    "value_as_number": ODD[n - 1],
+                }
+                for n in people
+            ],
+        },
+        tmp_path,
+    )
+    ranged = {"Value": bound, "Op": op, **({"Extent": bound + 1} if "bt" in op else {})}
+    content = {"PrimaryCriteria": {"CriteriaList": [{"Measurement": {"ValueAsNumber": ranged}}]}}
+    expression = CohortExpression.from_json(content)
+    here = DuckDbEngine(EngineSettings(), tmp_path).cohort_rows(expression, release)
+    assert SparkEngine(EngineSettings(), tmp_path, sail).cohort_rows(expression, release) == here
 
 
 def test_a_lake_on_an_s3_store_is_read_with_the_endpoints_own_keys(tmp_path: Path) -> None:
