@@ -17,7 +17,7 @@ from atoll_hub.wire import WireResponse
 from atoll_schemas.protocol import PROTOCOL, Accepted, Answer, Inbox, Poll, Progress
 
 router = APIRouter(tags=["node"])
-SEEN_EVERY_SECONDS = 10.0
+SEEN_EVERY_SECONDS = 20.0
 CallingNode = Annotated[NodeCaller, Depends(speaking_node)]
 TaskId = Annotated[str, Path(pattern=r"^t-[0-9a-f]{16}$", examples=["t-0123456789abcdef"])]
 
@@ -38,7 +38,8 @@ async def poll(
     """Wait for deliveries; while a node waits, it is seen and the leases of its running tasks hold."""
     loop = asyncio.get_running_loop()
     end = loop.time() + asked.wait_seconds
-    beat_every = min(SEEN_EVERY_SECONDS, exchange.lease.total_seconds() / 3)
+    renewing = exchange.lease.total_seconds() / 3
+    beat_every = min(SEEN_EVERY_SECONDS, renewing) if asked.running else SEEN_EVERY_SECONDS
     next_beat = loop.time()
     with bells.listening(site_topic(caller.site)) as bell:
         while True:
