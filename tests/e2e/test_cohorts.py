@@ -27,9 +27,11 @@ COPIES = 12
 """So many that no count of a site that is not 0 is small."""
 DEFINITIONS = (
     27, 54, 220, 288, 727, 812, 826, 827, 834, 839, 841, 844, 847, 1032, 1047, 1057, 1067, 1070, 1105, 1223,
-    1225, 1226, 1293, 1310,
+    1293, 1310,
 )  # fmt: skip
 """All with inclusion rules, and with persons left at each of the three sites."""
+MAPPED = 1225
+"""Takes mapped concepts in, and the shared files have no ``concept_relationship`` to find them by."""
 DATASET = "registry"
 MINIMUM = 2
 GATE = f"[gate]\nminimum_persons = {MINIMUM}\nround_to = 1\n"
@@ -108,6 +110,17 @@ def test_federated_attrition_equals_the_pooled_one_before_the_gate(
 ) -> None:
     assert {number: federated(federation, number) for number in DEFINITIONS} == expected
     assert all(steps[-1] for steps in expected.values()), "the cohort itself is shown by every site"
+
+
+def test_a_definition_that_no_site_can_expand_is_refused_and_not_counted_smaller(
+    federation: Federation,
+) -> None:
+    cohort = atoll.Cohort.from_circe(definition(MAPPED))
+    run = federation.ada.count(cohort, dataset=DATASET, project=federation.project)
+    events = list(run.events())
+
+    assert not any("answered" in event.kind for event in events)
+    assert sum("engine.vocabulary" in str(event) for event in events) == len(SITES)
 
 
 def federated(federation: Federation, number: int) -> list[int | None]:
