@@ -1,7 +1,11 @@
-"""Plans run on Sail, a real Spark Connect engine: published cohorts, a store, limits, and what it is told."""
+"""Plans run on Sail, a real Spark Connect engine: published cohorts, a store, limits, and what it is told.
+
+Of the published definitions every third is run; ``ATOLL_SAIL_DEFINITIONS=all`` runs all 300.
+"""
 
 import logging
 import math
+import os
 import threading
 import time
 from collections import Counter, defaultdict
@@ -54,7 +58,7 @@ def failure(work: Callable[[], object]) -> EngineError:
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_every_published_definition_selects_the_rows_that_duckdb_selects(
+def test_published_definitions_select_the_rows_that_duckdb_selects(
     sail: SparkAccess, tmp_path: Path
 ) -> None:
     """DuckDB's rows are the published ones (test_engine_circe_conformance), but for one left to chance."""
@@ -67,12 +71,12 @@ def test_every_published_definition_selects_the_rows_that_duckdb_selects(
     here, there = DuckDbEngine(settings, tmp_path), SparkEngine(settings, tmp_path, sail)
     differing = []
     files = sorted(shared("circe/definitions").glob("*.json"))
-    for file in files:
+    assert len(files) == 300
+    for file in files if os.environ.get("ATOLL_SAIL_DEFINITIONS") == "all" else files[::3]:
         expression = CohortExpression.from_json(file.read_text(encoding="utf-8"))
         found = Counter(there.cohort_rows(expression, cdm))
         if found != expected[int(file.stem)] and found != Counter(here.cohort_rows(expression, cdm)):
             differing.append(file.stem)
-    assert len(files) == 300
     assert differing == []
 
 

@@ -86,7 +86,7 @@ ANALYSES: dict[str, Rewrite] = {
     "concept 0 is a value": replaced(", 0) = 0 THEN", ", 0) = -1 THEN"),
 }  # fmt: skip
 quick = settings(
-    max_examples=40,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     database=None,
