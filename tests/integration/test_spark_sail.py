@@ -58,9 +58,7 @@ def failure(work: Callable[[], object]) -> EngineError:
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_published_definitions_select_the_rows_that_duckdb_selects(
-    sail: SparkAccess, tmp_path: Path
-) -> None:
+def test_published_definitions_select_the_rows_that_duckdb_selects(sail: SparkAccess, tmp_path: Path) -> None:
     """DuckDB's rows are the published ones (test_engine_circe_conformance), but for one left to chance."""
     cdm = release_of_files({file.stem: [file] for file in shared("circe/cdm").glob("*.parquet")})
     expected: dict[int, Rows] = defaultdict(Counter)
