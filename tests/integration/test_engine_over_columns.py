@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from atoll_node.engine import DuckDbEngine
+from atoll_node.engine.arrays import conditions
 from atoll_node.engine.by_arrays import Room
 from atoll_node.engine.connection import Session
 from atoll_node.engine.planning import plan
@@ -140,3 +141,31 @@ def test_a_run_over_columns_is_stopped(release, tmp_path):
         engine(tmp_path, "100MB").run(QUESTION, release, clock=time.monotonic, stoppable=stop)
     assert caught.value.code == "engine.stopped"
     assert stopped.is_set()
+
+
+def test_a_run_that_pairs_events_is_stopped_between_two_parts_of_them(release, tmp_path, monkeypatch):
+    """A count of distinct values looks at every pair of events: of so many, that it must end on time."""
+    measured = {"Criteria": {"Measurement": {}}, "Occurrence": {"Type": 2, "Count": 1, "IsDistinct": True}}
+    rule = {"name": "measured", "expression": {"Type": "ALL", "CriteriaList": [measured]}}
+    query = Query.from_wire(
+        {
+            "project": "P-1",
+            "dataset": "test",
+            "cohort": COHORT | {"InclusionRules": [rule]},
+            "analysis": {"method": "count"},
+        }
+    )
+    halts, parts = [], []
+    paired = conditions._paired
+
+    def halting(*given):
+        halts[0]()
+        parts.append(given)
+        return paired(*given)
+
+    monkeypatch.setattr(conditions, "_MOST_PAIRS", 1)
+    monkeypatch.setattr(conditions, "_paired", halting)
+    with pytest.raises(EngineError) as caught:
+        engine(tmp_path, "100MB").run(query, release, clock=time.monotonic, stoppable=halts.append)
+    assert caught.value.code == "engine.stopped"
+    assert len(parts) == 1

@@ -133,7 +133,7 @@ def _counted(block: Block, counted: Counted, index: Index) -> Truth:
     near = np.flatnonzero(block.having(counted.events, stream)[index.person])
     if len(near):
         some = index if len(near) == len(index) else index.at(near)
-        result[near] = _enough(counted, _numbers(counted, stream, some))
+        result[near] = _enough(counted, _numbers(block, counted, stream, some))
     return result
 
 
@@ -151,7 +151,7 @@ class _Reach:
     last: Whole
 
 
-def _numbers(counted: Counted, stream: Stream, index: Index) -> Whole:
+def _numbers(block: Block, counted: Counted, stream: Stream, index: Index) -> Whole:
     """Return how many events lie around each index event."""
     starts = _reach(
         [bound for bound in counted.bounds if bound.event == "start_date"], index, counted.observed
@@ -165,6 +165,7 @@ def _numbers(counted: Counted, stream: Stream, index: Index) -> Whole:
         return number
     total = np.zeros(len(index), dtype=np.int64)
     for part in _parts(number):
+        block.pause()
         total[part] = _paired(counted, ends, stream, index.at(part), first[part], number[part])
     return total
 
