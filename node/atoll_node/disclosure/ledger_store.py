@@ -121,6 +121,9 @@ class LedgerStore:
         """
         wanted = np.array(sorted(persons), np.int64)
         changed = 0
+        # The proof of what was forgotten is written next: a power cut must not bring the person back.
+        with self._turn:
+            self._connection.execute("pragma synchronous = full")
         with self._turn, self._connection:
             rows = [row for (row,) in self._connection.execute("select rowid from ledger_cohort")]
             for row in rows:

@@ -39,7 +39,7 @@ _PERSONS_AT_ONCE = 260_000
 """Persons of one block: its arrays stay small enough to be used again."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Stays:
     """Rows of the cohort table; days count from 1970-01-01."""
 

@@ -106,7 +106,7 @@ def _table1(analysis: Table1Plan, persons: int, frame: Frame) -> RawTable1:
     return RawTable1(persons, table, tuple(summaries))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class _Sums:
     """What is added up, per group; the last one is everybody."""
 

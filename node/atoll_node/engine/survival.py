@@ -11,7 +11,7 @@ from atoll_node.raw import RawCurve, RawLogRank
 Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class DayCounts:
     """Persons of one group who leave on each day: days ascending, events and censored per day."""
 

@@ -24,7 +24,7 @@ from atoll_node.engine.arrays.streams import Block, Index, Stream, some
 from atoll_node.engine.plan import Cohort, DrugEraEnd, Events, FixedEnd, Order
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Entries:
     """Index events with what orders them: the day, the record's key, and the place of its criteria."""
 
@@ -42,7 +42,7 @@ class Entries:
         return Entries(self.index.at(rows), self.sort[rows], some(self.record, rows), some(self.source, rows))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Stays:
     """Periods in the cohort; ``person`` counts into the block's ids."""
 
@@ -51,7 +51,7 @@ class Stays:
     end: Whole
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Selection:
     """A cohort: qualified events, which rules each passes (rule by event), and the stays."""
 

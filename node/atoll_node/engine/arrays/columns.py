@@ -14,7 +14,7 @@ NO_KEY = -(2**63)
 """An unknown visit or concept."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Periods:
     """Observation periods by person and start. ``ids`` are the persons; every other array counts into it."""
 
@@ -72,7 +72,7 @@ def _between(person: Whole, first: int, last: int) -> slice:
     return slice(int(low), int(high))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Persons:
     """Facts of the persons, in the order of ``Periods.ids``; a person without a row is not ``known``."""
 
@@ -91,7 +91,7 @@ class Persons:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Records:
     """The records of one domain by person, start and key."""
 
@@ -149,7 +149,7 @@ class Records:
         return np.flatnonzero(either)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Catalogue:
     """Rows by concept: ``rows_by[bounds[i]:bounds[i + 1]]`` have ``concepts[i]``."""
 

@@ -143,7 +143,7 @@ def _enough(counted: Counted, number: Whole) -> Truth:
     return np.asarray(number <= counted.count if counted.op == "at_most" else number == counted.count)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class _Reach:
     """From which to which day the events of each index event may lie, both included."""
 

@@ -36,7 +36,7 @@ def flag_of(events: Events) -> Flag | None:
 _DATED = frozenset({"start_date", "end_date", "age", "age_at_end", "length"})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Stream:
     """Events by person and start."""
 
@@ -107,7 +107,7 @@ def _go_on() -> None:
     """Nothing stops a run that nobody can stop."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Block:
     """One block of persons with all that the batch reads of them, and what was made of it so far."""
 
@@ -230,7 +230,7 @@ def some(values: Whole | None, rows: Whole | slice) -> Whole | None:
     return None if values is None else values[rows]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Index:
     """Events around which conditions are looked at, each with its observation period."""
 

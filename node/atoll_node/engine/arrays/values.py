@@ -38,7 +38,7 @@ from atoll_node.engine.sums import Numbers
 from atoll_schemas.tables import DOMAINS, DomainName
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Dated:
     """Records by person, day and key, each with a value (NaN: none)."""
 
@@ -73,7 +73,7 @@ class Dated:
         return keyed(self.person, self.day)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Picked:
     """Per person of the block: the value, and whether there is a record at all."""
 
@@ -81,7 +81,7 @@ class Picked:
     has: Truth
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class People:
     """The cohort: places of its persons, ascending, and each one's index day; ``cohort`` names it."""
 
@@ -91,7 +91,7 @@ class People:
     """Per person of the block; ``NO_DAY`` outside the cohort."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Values:
     """Reads values for the persons of a block."""
 
