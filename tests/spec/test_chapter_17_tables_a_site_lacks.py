@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from atoll.checking import check_sites
-from atoll_node.engine import DuckDbEngine
+from atoll_node.engine import ChosenEngine, DuckDbEngine
 from atoll_node.engine.cohort_planning import plan_cohort
 from atoll_node.engine.engine import tables_of
 from atoll_node.errors import EngineError, MissingTable
 from atoll_node.refusals import REFUSALS, refusal
-from atoll_node.settings import EngineSettings
+from atoll_node.settings import EngineSettings, NodeSettings
 from atoll_schemas.catalog import CatalogEntry, TableEntry
 from atoll_schemas.cells import Counted
 from atoll_schemas.circe import CohortExpression
@@ -57,14 +57,14 @@ def beside(occurrence: dict[str, Any]) -> CohortExpression:
 
 @pytest.fixture
 def answer(tmp_path: Path) -> Any:
-    engine = DuckDbEngine(EngineSettings(), tmp_path / "scratch")
+    settings = NodeSettings(site="a", title="A", hub="https://hub.example")
+    engine = ChosenEngine(settings, tmp_path / "scratch")
 
     def asked(expression: CohortExpression, analysis: Analysis, *more: str) -> int:
         tables = OBSERVED | {name: [] for name in more}
         release = release_of(tables, tmp_path / "lake")
-        return engine.answer(
-            query(expression, analysis), release, clock=time.monotonic
-        ).analysis.attrition[-1].persons  # fmt: skip
+        found = engine.run(query(expression, analysis), release, clock=time.monotonic)
+        return found.analysis.attrition[-1].persons
 
     yield asked
     engine.close()

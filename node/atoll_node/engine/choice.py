@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from atoll_node.engine.checking import require_tables
 from atoll_node.engine.connection import S3Access
 from atoll_node.engine.engine import DuckDbEngine, PlanEngine
 from atoll_node.engine.spark.access import SparkAccess
@@ -69,11 +70,12 @@ class ChosenEngine:
         clock: Callable[[], float],
         stoppable: Callable[[Callable[[], None]], None] | None = None,
     ) -> RawAggregate:
-        """Answer a query of the hub's: on a release that has all tables it looks at, or not at all.
+        """Run a query of the hub's: on a release that has all tables it looks at, or not at all.
 
         ``clock`` counts seconds. Raises ``MissingTable`` or another ``EngineError``.
         """
-        return self._of(release).answer(query, release, clock=clock, stoppable=stoppable)
+        require_tables(query, release)
+        return self._of(release).run(query, release, clock=clock, stoppable=stoppable)
 
     def explain(self, query: Query, release: Release) -> str:
         """Return which engine runs the query, and what it is told, with placeholders for every value."""

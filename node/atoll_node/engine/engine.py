@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from atoll_node.engine import by_arrays, by_statements
-from atoll_node.engine.checking import check, require_tables
+from atoll_node.engine.checking import check
 from atoll_node.engine.cohort_planning import plan_cohort
 from atoll_node.engine.cohorts import cohort_statements
 from atoll_node.engine.connection import ReleaseDatabase, Row, S3Access, Stop
@@ -81,21 +81,6 @@ class PlanEngine(ABC):
     def _database(self, release: Release) -> Database:
         """Open a release."""
 
-    def answer(
-        self,
-        query: Query,
-        release: Release,
-        *,
-        clock: Callable[[], float],
-        stoppable: Callable[[Callable[[], None]], None] | None = None,
-    ) -> RawAggregate:
-        """Run a query of the hub's: on a release that has all tables it looks at, or not at all.
-
-        Raises ``MissingTable`` or another ``EngineError``.
-        """
-        require_tables(query, release)
-        return self.run(query, release, clock=clock, stoppable=stoppable)
-
     def run(
         self,
         query: Query,
@@ -132,7 +117,13 @@ class PlanEngine(ABC):
         with self._session(release) as (opened, session):
             planned = plan(query, opened.hierarchy.reading(session.numbers))
             texts = [opened.database.text(statement) for statement in by_statements.statements_of(planned)]
-        return ";\n\n".join(texts) + ";\n"
+            way = self._way(planned, release)
+        return f"{way}\n" + ";\n\n".join(texts) + ";\n"
+
+    def _way(self, planned: Plan, release: Release) -> str:
+        """Say how the plan is run, as a comment above its statements."""
+        del planned, release
+        return "-- by these statements"
 
     def cohort_rows(
         self, expression: CohortExpression, release: Release
@@ -202,6 +193,11 @@ class DuckDbEngine(PlanEngine):
             return super()._found(planned, opened, session)
         opened.database.require(tables_of(planned))
         return by_arrays.find(planned, session, opened.kept, room)
+
+    def _way(self, planned: Plan, release: Release) -> str:
+        if by_arrays.Room(release, self._columns).takes(planned):
+            return "-- over columns in memory (engine.columns), which find what these statements would"
+        return super()._way(planned, release)
 
 
 def tables_of(planned: object) -> frozenset[str]:
