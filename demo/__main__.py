@@ -52,7 +52,7 @@ def _tell(screen: Screen, options: argparse.Namespace, running: list[Federation]
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     federation = story.hospitals_and_hub(screen, out, options.seed, options.port or free_port(), running)
     story.ingest(screen, federation)
-    token = (out / "work" / "ada.token").read_text(encoding="utf-8")
+    token = (out / story.WORK / "ada.token").read_text(encoding="utf-8")
     with atoll.Hub(federation.url, token) as hub:
         tale = story.Tale(screen, out, federation, hub)
         for chapter in story.CHAPTERS:

@@ -41,15 +41,19 @@ def opening(screen: Screen, checks: Sequence[Check]) -> None:
     screen.facts("checks", {check.name: check.found for check in checks})
 
 
+WORK = "work"
+"""The folder of what the hub and the hospitals keep."""
+
+
 def hospitals_and_hub(
     screen: Screen, out: Path, seed: int, port: int, running: list[Federation]
 ) -> Federation:
     """Export each hospital's files, start the hub, make and enrol three nodes."""
     screen.chapter("One hub and three hospitals, each its own process on loopback")
-    sites = exported(out / "work", seed)
+    sites = exported(out / WORK, seed)
     for line in sites.notes:
         screen.say(line)
-    federation = built(out / "work", sites, port, running)
+    federation = built(out / WORK, sites, port, running)
     rows = [(h.title, h.site, str(h.node.home.relative_to(out))) for h in federation.hospitals]
     screen.table("hospitals", ("hospital", "site", "home folder of its node"), rows)
     screen.say(f"the hub listens on {federation.url}; the nodes listen nowhere, they only call out")
@@ -386,7 +390,7 @@ def ending(tale: Tale, stays: bool) -> None:
             f"the hub listens on {tale.federation.url} until you press Ctrl-C, which stops everything"
         )
         tale.screen.say(
-            f"ask it: ATOLL_HUB={tale.federation.url} ATOLL_TOKEN=$(cat {tale.out.name}/work/ada.token) "
+            f"ask it: ATOLL_HUB={tale.federation.url} ATOLL_TOKEN=$(cat {tale.out.name}/{WORK}/ada.token) "
             ".venv/bin/atoll datasets"
         )
     else:
