@@ -17,7 +17,7 @@ import pytest
 from atoll_node.engine import DuckDbEngine
 from atoll_node.engine.connection import Stop
 from atoll_node.engine.spark.access import SparkAccess
-from atoll_node.engine.spark.connection import SparkDatabase, connected
+from atoll_node.engine.spark.connection import SparkDatabase
 from atoll_node.engine.spark.engine import SparkEngine
 from atoll_node.engine.sql import Statement
 from atoll_node.errors import EngineError
@@ -25,13 +25,13 @@ from atoll_node.settings import EngineSettings
 from atoll_schemas.circe import CohortExpression
 from tests.support.apache_spark import running_spark
 from tests.support.golden_questions import QUESTIONS
-from tests.support.hospital import hospital, small_export
 from tests.support.lake import release_of_files
 from tests.support.minio import running_minio
 from tests.support.s3_server import S3Server
 from tests.support.same_aggregates import differences
 from tests.support.shared_data import shared
 from tests.support.spark_questions import question, small_release
+from tests.support.spark_store import check_a_release_is_its_version
 
 pytestmark = pytest.mark.spark
 Rows = Counter[tuple[int, date, date]]
@@ -55,25 +55,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, store: S3Server) -> Iterator
 def test_the_pinned_files_on_an_s3_store_are_those_of_the_delta_version(
     spark: SparkAccess, store: S3Server, tmp_path: Path
 ) -> None:
-    site = hospital(tmp_path / "node", store=store.store(tmp_path / "secrets", prefix="lake"))
-    site.export(small_export(persons=40))
-    site.ingest()
-    frozen = site.release()
-    site.export(small_export(persons=12))
-    site.ingest()
-    table = frozen.table("measurement")
-    assert table is not None
-    answer = SparkEngine(PATIENT, tmp_path, spark).run(
-        question("everybody", dataset="lab"), frozen, clock=time.monotonic
-    )
-    assert answer.analysis.persons == 40
-    with SparkDatabase(frozen, spark, 600).session(Stop()) as run:
-        run.require(frozenset({"measurement"}))
-        counted = run.rows(Statement("SELECT count(*) AS n, sum(value_as_number) AS total FROM measurement"))
-    pinned = connected(spark).read.format("delta").option("versionAsOf", table.version)
-    same = pinned.load(table.uri.replace("s3://", "s3a://")).selectExpr("count(*)", "sum(value_as_number)")
-    assert counted == [(120, 40 * (10.5 + 11.5 + 12.5))]
-    assert [tuple(row) for row in same.collect()] == counted
+    check_a_release_is_its_version(spark, store, tmp_path, PATIENT)
 
 
 @pytest.mark.parametrize("name", list(QUESTIONS))

@@ -19,7 +19,7 @@ import pytest
 from atoll_node.engine import ChosenEngine, DuckDbEngine
 from atoll_node.engine.connection import Stop
 from atoll_node.engine.spark.access import SparkAccess
-from atoll_node.engine.spark.connection import SparkDatabase, connected
+from atoll_node.engine.spark.connection import SparkDatabase
 from atoll_node.engine.spark.engine import SparkEngine
 from atoll_node.engine.sql import Statement
 from atoll_node.errors import EngineError
@@ -27,13 +27,13 @@ from atoll_node.release import Release
 from atoll_node.settings import EngineSettings, NodeSettings, SparkSettings
 from atoll_schemas.circe import CohortExpression
 from tests.support.golden_questions import QUESTIONS
-from tests.support.hospital import hospital, small_export
 from tests.support.lake import release_of, release_of_files
 from tests.support.minio import running_minio
 from tests.support.sail import running_sail
 from tests.support.same_aggregates import differences
 from tests.support.shared_data import shared
 from tests.support.spark_questions import question, small_release
+from tests.support.spark_store import check_a_release_is_its_version
 
 Rows = Counter[tuple[int, date, date]]
 ENDLESS = "SELECT count(*) AS n FROM {0} a, {0} b, {0} c, {0} d, {0} e"
@@ -131,28 +131,7 @@ def test_numbers_that_are_none_or_have_no_end_are_compared_as_duckdb_compares_th
 
 def test_a_lake_on_an_s3_store_is_read_with_the_endpoints_own_keys(tmp_path: Path) -> None:
     with running_minio(tmp_path / "minio") as store, running_sail(tmp_path / "sail", store) as access:
-        site = hospital(tmp_path / "node", store=store.store(tmp_path / "secrets", prefix="lake"))
-        site.export(small_export(persons=40))
-        site.ingest()
-        frozen = site.release()
-        site.export(small_export(persons=12))
-        site.ingest()
-        table = frozen.table("measurement")
-        assert table is not None
-        engine = SparkEngine(EngineSettings(), tmp_path / "scratch", access)
-        answer = engine.run(question("everybody", dataset="lab"), frozen, clock=time.monotonic)
-        assert answer.analysis.persons == 40
-        with SparkDatabase(frozen, access, 60).session(Stop()) as run:
-            run.require(frozenset({"measurement"}))
-            counted = run.rows(
-                Statement("SELECT count(*) AS n, sum(value_as_number) AS total FROM measurement")
-            )
-        pinned = connected(access).read.format("delta").option("versionAsOf", table.version)
-        same = pinned.load(table.uri.replace("s3://", "s3a://")).selectExpr(
-            "count(*)", "sum(value_as_number)"
-        )
-        assert counted == [(120, 40 * (10.5 + 11.5 + 12.5))]
-        assert [tuple(row) for row in same.collect()] == counted
+        check_a_release_is_its_version(access, store, tmp_path, EngineSettings())
 
 
 def test_a_query_ends_when_its_time_is_over(sail: SparkAccess, release: Release) -> None:
