@@ -113,13 +113,13 @@ def run_definitions(
 
     ``s3`` is needed when the release's tables lie in a bucket.
     """
-    files = CohortFiles(scratch / "cohorts", settings.memory, settings.threads)
     batch = CohortBatch(release, settings, scratch, s3)
+    files = CohortFiles(out)
     try:
         planned = batch.plan(definitions.expressions)
         tallies = batch.run(planned.cohorts, files.add, lambda share: shows("evaluating", share))
         started = time.perf_counter()
-        files.write(tallies, out)
+        files.write(tallies)
         writing = (time.perf_counter() - started) / max(1, len(tallies))
     finally:
         batch.close()

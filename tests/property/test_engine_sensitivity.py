@@ -51,8 +51,8 @@ def planted(rewrite: Rewrite) -> Iterator[None]:
     """Run every statement as the faulty compiler would have written it."""
     execute = Session._execute
 
-    def wrong(session: Session, statement: Statement) -> Any:
-        return execute(session, Statement(rewrite(statement.text), statement.parameters))
+    def wrong(session: Session, statement: Statement, take: Callable[[Any], Any]) -> Any:
+        return execute(session, Statement(rewrite(statement.text), statement.parameters), take)
 
     with patch.object(Session, "_execute", wrong):
         yield

@@ -35,8 +35,8 @@ MOST_MASKED = 63
 """Inclusion rules whose results fit into one mask."""
 _ROWS_AT_ONCE = 30_000_000
 """Records of one reading: about 2 GB of columns."""
-_PERSONS_AT_ONCE = 260_000
-"""Persons of one block: its arrays stay small enough to be used again."""
+_PERSONS_AT_ONCE = 520_000
+"""Persons of one block: more leave the caches, of fewer each cohort's steps begin too often."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

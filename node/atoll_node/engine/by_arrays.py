@@ -4,7 +4,7 @@ One question at a time. A question that must look at more records than the bound
 that only wants a person's first or latest value of a large table lets DuckDB choose it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -19,8 +19,9 @@ from atoll_node.engine.arrays.scans import (
     EVERYBODY,
     Wanted,
     needs_of,
+    persons_statement,
+    placed_persons,
     read_periods,
-    read_persons,
     read_records,
 )
 from atoll_node.engine.arrays.streams import Block
@@ -45,6 +46,7 @@ class Reads(Protocol):
 
     def check(self) -> None: ...
     def numbers(self, statement: Statement) -> Mapping[str, NDArray[Any]]: ...
+    def ahead(self, statement: Statement) -> Callable[[], Mapping[str, NDArray[Any]]]: ...
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,7 @@ def _looked_through(analysis: AnalysisPlan) -> frozenset[str]:
 
 def find(planned: Plan, session: Reads, kept: Kept, room: Room) -> tuple[Members, Frame]:
     """Return who is in the cohort, and each person's values. Raises what stops the session."""
-    periods = kept.get("periods", partial(read_periods, EVERYBODY, session))
-    persons = kept.get("persons", partial(read_persons, EVERYBODY, periods.ids, session))
+    periods, persons = _everybody(session, kept)
     best = isinstance(planned.analysis, CountPlan) and planned.analysis.best_event
     key = ("cohort", planned.cohort, best)
     people, steps = kept.get(key, partial(_selected, planned.cohort, best, periods, persons, session, kept))
@@ -96,12 +97,21 @@ def find(planned: Plan, session: Reads, kept: Kept, room: Room) -> tuple[Members
     )
 
 
+def _everybody(session: Reads, kept: Kept) -> tuple[Periods, Persons]:
+    """Return what every question needs; the two tables are read side by side."""
+    statement = persons_statement(EVERYBODY)
+    facts = partial(session.numbers, statement) if "persons" in kept else session.ahead(statement)
+    periods = kept.get("periods", partial(read_periods, EVERYBODY, session))
+    return periods, kept.get("persons", lambda: placed_persons(periods.ids, facts()))
+
+
 def _selected(
     cohort: Cohort, best: bool, periods: Periods, persons: Persons, session: Reads, kept: Kept
 ) -> tuple[People, tuple[PersonSet, ...]]:
     records = {
         name: kept.get(
-            _key(name, wanted), partial(read_records, name, wanted, EVERYBODY, periods.ids, session)
+            _key(name, wanted),
+            partial(read_records, name, wanted, EVERYBODY, lambda: (periods, persons), session),
         )
         for name, wanted in needs_of((cohort,)).domains.items()
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from atoll_node.engine.checking import require_tables
 from atoll_node.engine.connection import S3Access
@@ -26,9 +27,9 @@ def is_for_spark(release: Release, settings: NodeSettings) -> bool:
     return settings.engine.kind == "spark"
 
 
-def spark_engine(settings: EngineSettings, scratch: Path, access: SparkAccess) -> PlanEngine:
+def spark_engine(settings: EngineSettings, scratch: Path, access: SparkAccess) -> PlanEngine[Any]:
     """Return the engine at an endpoint. Raises ``EngineError`` that names the extra which is missing."""
-    engine: PlanEngine = _adapter().SparkEngine(settings, scratch, access)
+    engine: PlanEngine[Any] = _adapter().SparkEngine(settings, scratch, access)
     return engine
 
 
@@ -89,7 +90,7 @@ class ChosenEngine:
         if self._spark is not None:
             self._spark.close()
 
-    def _of(self, release: Release) -> PlanEngine:
+    def _of(self, release: Release) -> PlanEngine[Any]:
         if self._spark is not None and is_for_spark(release, self._settings):
             return self._spark
         return self._duckdb

@@ -2,13 +2,17 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from atoll_node.engine.batch import MOST_MASKED, Stays, Tally, together
+from atoll_node.engine.batch import MOST_MASKED, Stays, Tally
 from atoll_node.engine.model_tables import table_spec
 from atoll_node.engine.sql import path_literal
 from atoll_node.errors import EngineError, SourceError
@@ -17,8 +21,6 @@ from atoll_schemas.query import Name
 from atoll_schemas.tables import UnknownTable
 
 FOLDER_DATASET: Name = "folder"
-_MOST_KEPT = 40_000_000
-"""Rows that are kept as arrays, 20 bytes each, before they go to where they can be spilled."""
 
 
 def release_of_folder(folder: Path) -> Release:
@@ -94,95 +96,102 @@ def _pinned(name: str, files: Sequence[Path], rows: Mapping[str, int]) -> Pinned
 
 
 class CohortFiles:
-    """Collects rows block by block and writes them as Parquet; what memory does not hold is spilled."""
+    """Writes rows block by block as they are found, so that none are kept; a file is whole or absent."""
 
-    def __init__(self, scratch: Path, memory: str, threads: int) -> None:
-        scratch.mkdir(parents=True, exist_ok=True)
-        self._database = duckdb.connect(
-            ":memory:",
-            config={"memory_limit": memory, "threads": threads, "temp_directory": str(scratch)},
-        )
-        self._kept: list[Stays] = []
+    def __init__(self, folder: Path) -> None:
+        """Begin ``cohort.parquet`` in a folder, which is made. Raises ``EngineError``."""
+        self._folder = folder
+        self._begun = _beside(folder / _COHORT)
+        with _writing(_COHORT):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writer = _rows_writer(self._begun)
         self.rows = 0
-        self._database.execute(
-            "CREATE TABLE cohort (cohort_definition_id INTEGER, subject_id BIGINT, "
-            "cohort_start_date INTEGER, cohort_end_date INTEGER)"
-        )
 
     def add(self, stays: Stays) -> None:
-        """Take the rows of one block."""
-        self._kept.append(stays)
+        """Write the rows of one block."""
+        columns = (
+            pa.array(stays.cohort),
+            pa.array(stays.person),
+            pa.array(stays.start).view(pa.date32()),
+            pa.array(stays.end).view(pa.date32()),
+        )
+        if len(stays.person):
+            with _writing(_COHORT):
+                self._writer.write_table(pa.Table.from_arrays(columns, schema=_ROWS))
         self.rows += len(stays.person)
-        if sum(len(one.person) for one in self._kept) > _MOST_KEPT:
-            self._keep_in_database()
 
-    def _keep_in_database(self) -> None:
-        kept = together(self._kept)
-        self._kept.clear()
-        self._insert("cohort", (kept.cohort, kept.person, kept.start, kept.end))
-
-    def write(self, tallies: Mapping[int, Tally], folder: Path) -> None:
-        """Write ``cohort``, ``inclusion`` and ``summary`` into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = together(self._kept)
-        self._database.register(
-            "kept",
-            {
-                "cohort_definition_id": kept.cohort,
-                "subject_id": kept.person,
-                "cohort_start_date": kept.start,
-                "cohort_end_date": kept.end,
-            },
-        )
-        self._copy(
-            "SELECT cohort_definition_id, subject_id, "
-            "DATE '1970-01-01' + cohort_start_date AS cohort_start_date, "
-            "DATE '1970-01-01' + cohort_end_date AS cohort_end_date "
-            f"FROM (FROM cohort UNION ALL FROM kept) {_answered(tallies)}",
-            folder / "cohort.parquet",
-        )
-        self._table(
-            "inclusion", "inclusion_rule_mask BIGINT, person_count BIGINT", _inclusion(tallies), folder
-        )
-        self._table("summary", "base_count BIGINT, final_count BIGINT", _summary(tallies), folder)
+    def write(self, tallies: Mapping[int, Tally]) -> None:
+        """End ``cohort``, and write ``inclusion`` and ``summary`` beside it."""
+        with _writing(_COHORT):
+            self._writer.close()
+            failed = [number for number, tally in tallies.items() if tally.failed is not None]
+            if failed:
+                self._leave_out(failed)
+            self._begun.replace(self._folder / _COHORT)
+        self._table("inclusion", ("inclusion_rule_mask", "person_count"), _inclusion(tallies))
+        self._table("summary", ("base_count", "final_count"), _summary(tallies))
 
     def close(self) -> None:
-        """Let go of memory and spill."""
-        self._database.close()
+        """Let go of what was not finished."""
+        with suppress(OSError):
+            self._writer.close()
+            self._begun.unlink(missing_ok=True)
 
-    def _table(self, name: str, columns: str, rows: Sequence[tuple[int, ...]], folder: Path) -> None:
-        self._database.execute(
-            f"CREATE TABLE {name} (cohort_definition_id INTEGER, {columns}, mode_id INTEGER)"
-        )
-        found = np.asarray(rows, dtype=np.int64).reshape(len(rows), 4)
-        self._insert(name, tuple(found[:, place] for place in range(4)))
-        self._copy(f"SELECT * FROM {name}", folder / f"{name}.parquet")
+    def _leave_out(self, failed: Sequence[int]) -> None:
+        """Write again without the first blocks' rows of cohorts that failed in a later one."""
+        left = self._begun.with_suffix(".left")
+        self.rows = 0
+        with pq.ParquetFile(self._begun) as whole, _rows_writer(left) as writer:
+            for group in range(whole.num_row_groups):
+                rows = whole.read_row_group(group)
+                found = pc.is_in(rows["cohort_definition_id"], pa.array(failed, pa.int32()))
+                rows = rows.filter(pc.invert(found))
+                writer.write_table(rows)
+                self.rows += len(rows)
+        left.replace(self._begun)
 
-    def _insert(
-        self, table: str, columns: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.signedinteger]]]
-    ) -> None:
-        self._database.register("part", {f"c{place}": column for place, column in enumerate(columns)})
-        self._database.execute(f"INSERT INTO {table} SELECT * FROM part")
-        self._database.unregister("part")
-
-    def _copy(self, query: str, file: Path) -> None:
-        """Write beside and rename, so that a file is whole or absent."""
-        beside = file.with_suffix(".partial")
-        try:
-            self._database.execute(f"COPY ({query}) TO {path_literal(str(beside))} (FORMAT parquet)")
-        except duckdb.Error as error:
-            raise EngineError(
-                "cohort.write",
-                f"{file.name} cannot be written ({type(error).__name__})",
-                "check the folder and its free space",
-            ) from None
-        beside.replace(file)
+    def _table(self, name: str, columns: tuple[str, str], rows: Sequence[tuple[int, ...]]) -> None:
+        fields = [("cohort_definition_id", pa.int32()), *((column, pa.int64()) for column in columns)]
+        schema = pa.schema([*fields, ("mode_id", pa.int32())])
+        given = np.asarray(rows, dtype=np.int64).reshape(len(rows), len(schema))
+        table = pa.table({field.name: given[:, place] for place, field in enumerate(schema)}).cast(schema)
+        file = self._folder / f"{name}.parquet"
+        with _writing(file.name):
+            pq.write_table(table, _beside(file))
+            _beside(file).replace(file)
 
 
-def _answered(tallies: Mapping[int, Tally]) -> str:
-    """Leave out the first blocks' rows of a cohort that failed in a later one."""
-    failed = [str(number) for number, tally in sorted(tallies.items()) if tally.failed is not None]
-    return f"WHERE cohort_definition_id NOT IN ({', '.join(failed)})" if failed else ""
+_COHORT = "cohort.parquet"
+_ROWS = pa.schema(
+    [
+        ("cohort_definition_id", pa.int32()),
+        ("subject_id", pa.int64()),
+        ("cohort_start_date", pa.date32()),
+        ("cohort_end_date", pa.date32()),
+    ]
+)
+
+
+def _beside(file: Path) -> Path:
+    """The name of a file that is not whole yet."""
+    return file.with_suffix(".partial")
+
+
+def _rows_writer(file: Path) -> pq.ParquetWriter:
+    """Rows come by cohort, which a dictionary makes small; of the others none repeats enough."""
+    return pq.ParquetWriter(file, _ROWS, use_dictionary=["cohort_definition_id"])
+
+
+@contextmanager
+def _writing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(
+            "cohort.write",
+            f"{name} cannot be written ({error.strerror or type(error).__name__})",
+            "check the folder and its free space",
+        ) from None
 
 
 def _inclusion(tallies: Mapping[int, Tally]) -> list[tuple[int, ...]]:

@@ -7,7 +7,8 @@ value, so they never leave this module.
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field as declared
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 import duckdb
 import duckdb_extension_httpfs  # type: ignore[import-untyped]
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from atoll_node.engine.model_tables import table_spec
@@ -27,6 +29,7 @@ from atoll_node.settings import EngineSettings
 from atoll_schemas.tables import Field, Table
 
 Row = tuple[Any, ...]
+Numbers = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -54,19 +57,25 @@ class Stop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reason: EngineError | None = None
-        self._guarded: Interruptible | None = None
+        self._guarded: list[Interruptible] = []
 
     def now(self, reason: EngineError) -> None:
         """End the run that is under way, or that is about to begin."""
         with self._lock:
             self._reason = self._reason or reason
-            if self._guarded is not None:
-                self._guarded.interrupt()
+            for guarded in self._guarded:
+                guarded.interrupt()
 
-    def guard(self, guarded: Interruptible | None) -> None:
-        """Take what to interrupt, or ``None`` when the run is over."""
+    @contextmanager
+    def guard(self, guarded: Interruptible) -> Iterator[None]:
+        """Interrupt this too, for as long as the context lasts."""
         with self._lock:
-            self._guarded = guarded
+            self._guarded.append(guarded)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._guarded.remove(guarded)
 
     def check(self) -> None:
         """Raise the reason, if there is one."""
@@ -108,6 +117,7 @@ class Session:
     def __init__(self, cursor: duckdb.DuckDBPyConnection, stop: Stop) -> None:
         self._cursor = cursor
         self._stop = stop
+        self._begun: list[tuple[duckdb.DuckDBPyConnection, Future[Numbers]]] = []
 
     def check(self) -> None:
         """Raise what must end the run, if there is anything."""
@@ -115,27 +125,71 @@ class Session:
 
     def run(self, statement: Statement) -> None:
         """Run a statement for its effect."""
-        self._execute(statement)
+        self._execute(statement, lambda _: None)
 
     def rows(self, statement: Statement) -> list[Row]:
         """Return all rows of a small answer."""
-        return list(self._execute(statement).fetchall())
+        return list(self._execute(statement, duckdb.DuckDBPyConnection.fetchall))
 
-    def numbers(self, statement: Statement) -> Mapping[str, NDArray[Any]]:
-        """Return the columns of a large answer."""
-        found: Mapping[str, NDArray[Any]] = self._execute(statement).fetchnumpy()
-        return {name: np.ma.getdata(values) for name, values in found.items()}
+    def numbers(self, statement: Statement) -> Numbers:
+        """Return the columns of a large answer, which come as Arrow."""
+        found: pa.Table = self._execute(statement, duckdb.DuckDBPyConnection.to_arrow_table)
+        return {name: _array(found.column(name)) for name in found.column_names}
 
-    def _execute(self, statement: Statement) -> duckdb.DuckDBPyConnection:
+    def ahead(self, statement: Statement) -> Callable[[], Numbers]:
+        """Begin to read on a thread and a cursor of its own, and return what waits for the columns.
+
+        Temporary tables of this session are not seen.
+        """
+        cursor = self._cursor.cursor()
+        pool = ThreadPoolExecutor(1)
+        future = pool.submit(self._read_beside, cursor, statement)
+        pool.shutdown(wait=False)
+        self._begun.append((cursor, future))
+        return future.result
+
+    def _read_beside(self, cursor: duckdb.DuckDBPyConnection, statement: Statement) -> Numbers:
+        with self._stop.guard(cursor):
+            return Session(cursor, self._stop).numbers(statement)
+
+    def close(self) -> None:
+        """End what was begun and not waited for."""
+        for cursor, future in self._begun:
+            while not future.done():
+                cursor.interrupt()
+                wait([future], _AGAIN_SECONDS)
+            cursor.close()
+        self._cursor.close()
+
+    def _execute(self, statement: Statement, take: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
+        """Run a statement and take what it gives; most of the work may happen only then."""
         self._stop.check()
         try:
             with _PANDAS_UNASKED:
-                return self._cursor.execute(statement.text, statement.parameters)
+                return take(self._cursor.execute(statement.text, statement.parameters))
         except duckdb.InterruptException:
             self._stop.check()
             raise too_slow() from None
         except duckdb.Error as error:
             raise _explained(error) from None
+
+
+_AGAIN_SECONDS = 0.05
+"""An interrupt that comes just before a statement begins is lost, so it is said again."""
+
+
+def _array(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return the values; what is unknown is zero, for every statement puts a number in its place.
+
+    Arrow's own conversion loads pandas first, which takes longer than a question.
+    """
+    if pa.types.is_boolean(column.type):
+        return _array(column.cast(pa.uint8())).view(np.bool_)
+    known = column.fill_null(0) if column.null_count else column
+    parts = [np.from_dlpack(chunk) for chunk in known.chunks]
+    if not parts:
+        return np.empty(0, dtype=known.type.to_pandas_dtype())
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class Reader:
@@ -145,7 +199,7 @@ class Reader:
         self._database = database
         self._stop = stop
 
-    def numbers(self, statement: Statement) -> Mapping[str, NDArray[Any]]:
+    def numbers(self, statement: Statement) -> Numbers:
         """Return the columns of a large answer."""
         cursor = self._database.cursor()
         try:
@@ -213,16 +267,16 @@ class ReleaseDatabase:
     def session(self, stop: Stop) -> Iterator[Session]:
         """Give a cursor whose temporary tables vanish at the end, and that ends when time is over."""
         cursor = self._database.cursor()
-        stop.guard(cursor)
+        session = Session(cursor, stop)
         timer = threading.Timer(self._seconds, stop.now, (too_slow(),))
         timer.daemon = True
         timer.start()
         try:
-            yield Session(cursor, stop)
+            with stop.guard(cursor):
+                yield session
         finally:
             timer.cancel()
-            stop.guard(None)
-            cursor.close()
+            session.close()
 
     @contextmanager
     def reading(self, stop: Stop) -> Iterator["Reader"]:

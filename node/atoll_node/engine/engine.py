@@ -9,9 +9,9 @@ from dataclasses import fields, is_dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from atoll_node.engine import by_arrays, by_statements
+from atoll_node.engine import by_arrays, by_statements, connection
 from atoll_node.engine.checking import check
 from atoll_node.engine.cohort_planning import plan_cohort
 from atoll_node.engine.cohorts import cohort_statements
@@ -48,13 +48,17 @@ class Session(by_statements.Runs, Protocol):
         """Raise the reason, if the run must end."""
 
 
-class Database(Protocol):
+Given = TypeVar("Given", bound=Session)
+Given_co = TypeVar("Given_co", bound=Session, covariant=True)
+
+
+class Database(Protocol[Given_co]):
     """One release as tables of an engine."""
 
     def require(self, tables: frozenset[str]) -> None:
         """Make tables readable under their names."""
 
-    def session(self, stop: Stop) -> AbstractContextManager[Session]:
+    def session(self, stop: Stop) -> AbstractContextManager[Given_co]:
         """Give a session for one run."""
 
     def text(self, statement: Statement) -> str:
@@ -64,7 +68,7 @@ class Database(Protocol):
         """Let go of the release."""
 
 
-class PlanEngine(ABC):
+class PlanEngine(ABC, Generic[Given]):
     """Answers queries from exactly the files that a release pins; one query at a time.
 
     Databases of the releases used last stay open, so that a query starts at once.
@@ -73,12 +77,12 @@ class PlanEngine(ABC):
     def __init__(self, settings: EngineSettings, scratch: Path) -> None:
         self._settings = settings
         self._scratch = scratch
-        self._open: OrderedDict[tuple[str, ...], _OpenRelease] = OrderedDict()
+        self._open: OrderedDict[tuple[str, ...], _OpenRelease[Given]] = OrderedDict()
         self._turn = threading.Lock()
         self._columns = size_of(settings.columns) // 2
 
     @abstractmethod
-    def _database(self, release: Release) -> Database:
+    def _database(self, release: Release) -> Database[Given]:
         """Open a release."""
 
     def run(
@@ -106,7 +110,7 @@ class PlanEngine(ABC):
             behind = contributions(planned.analysis, found, frame)
         return RawAggregate(analysis, found.persons, round((clock() - started) * 1000), behind)
 
-    def _found(self, planned: Plan, opened: "_OpenRelease", session: Session) -> tuple[Members, Frame]:
+    def _found(self, planned: Plan, opened: "_OpenRelease[Given]", session: Given) -> tuple[Members, Frame]:
         """Return who is in the cohort, and each person's values."""
         opened.database.require(tables_of(planned))
         return by_statements.find(planned, session)
@@ -146,13 +150,13 @@ class PlanEngine(ABC):
     @contextmanager
     def _session(
         self, release: Release, stop: Stop | None = None
-    ) -> Iterator[tuple["_OpenRelease", Session]]:
+    ) -> Iterator[tuple["_OpenRelease[Given]", Given]]:
         with self._turn:
             opened = self._opened(release)
             with opened.database.session(stop or Stop()) as session:
                 yield opened, session
 
-    def _opened(self, release: Release) -> "_OpenRelease":
+    def _opened(self, release: Release) -> "_OpenRelease[Given]":
         key = (release.content_digest, *(f"{table.uri}@{table.version}" for table in release.tables))
         if key not in self._open:
             kept = Kept(self._columns // _MOST_OPEN)
@@ -163,17 +167,17 @@ class PlanEngine(ABC):
         return self._open[key]
 
 
-class _OpenRelease:
+class _OpenRelease(Generic[Given]):
     """A release with its database, and what was looked up or read before."""
 
-    def __init__(self, release: Release, database: Database, kept: Kept) -> None:
+    def __init__(self, release: Release, database: Database[Given], kept: Kept) -> None:
         self.release = release
         self.database = database
         self.kept = kept
         self.hierarchy = Hierarchy(release, database.require)
 
 
-class DuckDbEngine(PlanEngine):
+class DuckDbEngine(PlanEngine[connection.Session]):
     """Runs plans with DuckDB in the node's own process.
 
     ``scratch`` takes what does not fit into memory. ``s3`` is needed when tables lie in a bucket.
@@ -183,10 +187,12 @@ class DuckDbEngine(PlanEngine):
         super().__init__(settings, scratch)
         self._s3 = s3
 
-    def _database(self, release: Release) -> Database:
+    def _database(self, release: Release) -> ReleaseDatabase:
         return ReleaseDatabase(release, self._settings, self._scratch, self._s3)
 
-    def _found(self, planned: Plan, opened: "_OpenRelease", session: Session) -> tuple[Members, Frame]:
+    def _found(
+        self, planned: Plan, opened: _OpenRelease[connection.Session], session: connection.Session
+    ) -> tuple[Members, Frame]:
         """Work in memory where all that is read fits, else by statements, which spill to the disk."""
         room = by_arrays.Room(opened.release, self._columns)
         if not room.takes(planned):

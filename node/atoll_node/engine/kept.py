@@ -23,6 +23,9 @@ class Kept:
         """Return the bytes that are held."""
         return self._size
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._held
+
     def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """Return what is held under the key, or make it; what is larger than the bound is not held."""
         if key in self._held:

@@ -15,10 +15,13 @@ from atoll_node.engine.arrays.days import (
     Truth,
     Whole,
     day_number,
+    day_of,
+    fastest_sort,
     is_first,
     is_last,
     is_sorted,
     keyed,
+    person_of,
 )
 from atoll_node.engine.arrays.streams import Block, Index, Stream, some
 from atoll_node.engine.plan import Cohort, DrugEraEnd, Events, FixedEnd, Order
@@ -29,17 +32,25 @@ class Entries:
     """Index events with what orders them: the day, the record's key, and the place of its criteria."""
 
     index: Index
-    sort: Whole
+    sort: Whole | None
+    """``None``, as all that orders them, where no limit chooses among events."""
     record: Whole | None
-    """``None``, as ``source``, where no limit chooses among events."""
     source: Whole | None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def at(self, rows: Whole) -> "Entries":
-        """Return some of the events."""
-        return Entries(self.index.at(rows), self.sort[rows], some(self.record, rows), some(self.source, rows))
+        """Return some of the events, in their order."""
+        if len(rows) == len(self):
+            return self
+        return self.ordered(rows)
+
+    def ordered(self, rows: Whole) -> "Entries":
+        """Return events in the order that the rows are in."""
+        return Entries(
+            self.index.at(rows), some(self.sort, rows), some(self.record, rows), some(self.source, rows)
+        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -116,25 +127,29 @@ def _observed(stream: Stream, source: int, block: Block, cohort: Cohort) -> Entr
     """Events with enough observation around them; what no limit and no criterion needs is left out."""
     rows, period = _periods_of(stream, block)
     start = stream.start[rows]
-    held = (start - block.periods.start[period] >= cohort.prior_days) & (
-        block.periods.end[period] - start >= cohort.post_days
-    )
-    if not held.all():
-        rows, period, start = rows[held], period[held], start[held]
+    if cohort.prior_days > 0 or cohort.post_days > 0:
+        held = (start - block.periods.start[period] >= cohort.prior_days) & (
+            block.periods.end[period] - start >= cohort.post_days
+        )
+        if not held.all():
+            rows = np.flatnonzero(held) if isinstance(rows, slice) else rows[held]
+            period, start = period[held], start[held]
     chosen = cohort.takes_one_of_many
     visit = stream.visit[rows] if chosen or cohort.looks_at_visits else None
     return Entries(
         Index(stream.person[rows], start, stream.end[rows], period, visit, block.periods),
-        sort=start if stream.sort is None or not chosen else stream.sort[rows],
+        sort=(start if stream.sort is None else stream.sort[rows]) if chosen else None,
         record=stream.record[rows] if chosen else None,
-        source=np.full(len(rows), source, dtype=np.int32) if chosen else None,
+        source=np.full(len(start), source, dtype=np.int32) if chosen else None,
     )
 
 
-def _periods_of(stream: Stream, block: Block) -> tuple[Whole, Whole]:
+def _periods_of(stream: Stream, block: Block) -> tuple[Whole | slice, Whole]:
     """Return (event, period) for every observation period that contains an event's start."""
     if stream.home is None:
         return block.periods.all_containing(stream.person, stream.start)
+    if (stream.home != NO_ROW).all():
+        return slice(None), stream.home
     rows = np.flatnonzero(stream.home != NO_ROW)
     return rows, stream.home[rows]
 
@@ -150,7 +165,7 @@ def _joined(parts: list[Entries]) -> Entries:
     )
     return Entries(
         index,
-        sort=np.concatenate([part.sort for part in parts]),
+        sort=_all([part.sort for part in parts]),
         record=_all([part.record for part in parts]),
         source=_all([part.source for part in parts]),
     )
@@ -165,16 +180,22 @@ def _limited_entries(found: Entries, order: Order) -> Entries:
     """Keep each person's first or last day of events; of one day the lowest key, then the first criteria."""
     if not len(found):
         return found
-    found = _in_order(found, found.sort)
+    found = _in_order(found, _known(found.sort))
     if order == "last":
-        found = _on_last_day(found, found.sort)
-    return _one_each(found, found.sort, by_key=True)
+        found = _on_last_day(found, _known(found.sort))
+    return _one_each(found, _known(found.sort), by_key=True)
+
+
+def _known(values: Whole | None) -> Whole:
+    if values is None:
+        raise TypeError("events without an order are not limited")
+    return values
 
 
 def _in_order(found: Entries, day: Whole) -> Entries:
     """Sort by person and day; events of one day stay in any order."""
     key = keyed(found.index.person, day)
-    return found if is_sorted(key) else found.at(np.argsort(key, kind="stable"))
+    return found if is_sorted(key) else found.ordered(np.argsort(key, kind="stable"))
 
 
 def _on_last_day(found: Entries, day: Whole) -> Entries:
@@ -208,19 +229,20 @@ def _one_each(found: Entries, day: Whole, *, by_key: bool) -> Entries:
 def _ties(found: Entries, *, by_key: bool) -> Whole:
     """Order events of one day, so that an answer does not depend on chance (as the SQL emission does)."""
     index = found.index
-    if index.visit is None or found.record is None or found.source is None:
-        raise TypeError("events without an order are not limited")
+    record, source, visit = _known(found.record), _known(found.source), _known(index.visit)
     period = (index.op_end, index.op_start)
     if by_key:
-        return np.lexsort((index.visit, index.end, *period, found.source, found.record, index.person))
-    return np.lexsort((index.end, *period, found.record, found.source, index.visit, index.person))
+        return np.lexsort((visit, index.end, *period, source, record, index.person))
+    return np.lexsort((index.end, *period, record, source, visit, index.person))
 
 
 def _stays(block: Block, cohort: Cohort, included: Index) -> Stays:
     """Each included event lasts to the earliest of its ends; near stays join; the window cuts."""
     end = _ends(block, cohort, included)
+    stays = Stays(included.person, included.start, end)
     held = np.flatnonzero(end != NO_DAY)
-    stays = Stays(included.person[held], included.start[held], end[held])
+    if len(held) < len(end):
+        stays = Stays(included.person[held], included.start[held], end[held])
     if not cohort.one_row_per_person:
         stays = collapsed(stays, cohort.era_pad)
     return _cut(stays, cohort)
@@ -228,23 +250,28 @@ def _stays(block: Block, cohort: Cohort, included: Index) -> Stays:
 
 def _ends(block: Block, cohort: Cohort, included: Index) -> Whole:
     """The earliest possible end that is not before the start, or ``NO_DAY``."""
-    far = np.int32(2**31 - 1)
     possible = [_own_end(cohort.end, included)]
     if isinstance(cohort.end, DrugEraEnd):
         possible.append(_era_end(block, cohort.end, included))
     possible += [_first_after(block, events, included) for events in cohort.censoring]
-    end = np.full(len(included), far, dtype=np.int32)
+    end = np.full(len(included), _NEVER, dtype=np.int32)
     for day in possible:
-        np.minimum(end, np.where(day >= included.start, day, far), out=end)
-    return np.where(end == far, NO_DAY, end).astype(np.int32)
+        np.minimum(end, day, out=end, where=day >= included.start)
+    end[end == _NEVER] = NO_DAY
+    return end
+
+
+_NEVER = 2**31 - 1
 
 
 def _own_end(end: FixedEnd | DrugEraEnd | None, included: Index) -> Whole:
     if not isinstance(end, FixedEnd):
         return included.op_end
     anchor = included.start if end.anchor == "start_date" else included.end
-    moved = np.where(anchor == NO_DAY, NO_DAY, anchor.astype(np.int64) + end.days)
-    return np.minimum(moved, included.op_end).astype(np.int32)
+    moved = np.minimum(anchor + np.int32(end.days), included.op_end)
+    if end.anchor == "end_date":
+        moved[anchor == NO_DAY] = NO_DAY
+    return moved
 
 
 def _first_after(block: Block, events: Events, included: Index) -> Whole:
@@ -291,19 +318,42 @@ def _eras(block: Block, end: DrugEraEnd) -> Stays:
 
 
 def collapsed(stays: Stays, pad: int) -> Stays:
-    """Join stays of a person that overlap or lie at most ``pad`` days apart; sorted by person and start."""
+    """Join stays of a person that overlap or lie at most ``pad`` days apart."""
     if not len(stays.person):
         return stays
+    key, reached = _in_turn(stays)
+    np.maximum.accumulate(reached, out=reached)
+    # The next person's first day is farther away than any pad.
+    apart = key[1:] - reached[:-1] > pad
+    if not apart.all():
+        key = key[np.insert(apart, 0, True)]
+        reached = reached[np.append(apart, True)]
+    return Stays(person_of(key), day_of(key), day_of(reached))
+
+
+def _in_turn(stays: Stays) -> tuple[Whole, Whole]:
+    """Return person and start, and person and end, by person and start.
+
+    Where all fits into one number, numbers are sorted, which is several times as fast as sorting rows.
+    """
     key = keyed(stays.person, stays.start)
+    length = (stays.end - stays.start).astype(np.int64)
     if not is_sorted(key):
-        order = np.argsort(key, kind="stable")
-        stays = Stays(stays.person[order], stays.start[order], stays.end[order])
-        key = key[order]
-    reached = np.maximum.accumulate(keyed(stays.person, stays.end))
-    opens = is_first(stays.person)
-    opens[1:] |= key[1:] > reached[:-1] + pad
-    begins = np.flatnonzero(opens)
-    return Stays(stays.person[begins], stays.start[begins], np.maximum.reduceat(stays.end, begins))
+        if length.min() >= 0 and length.max() < 2**_LENGTH and key.max() < 2 ** (63 - _LENGTH):
+            key <<= _LENGTH
+            key |= length
+            key.sort(kind=fastest_sort(key))
+            np.bitwise_and(key, 2**_LENGTH - 1, out=length)
+            key >>= _LENGTH
+        else:
+            order = np.argsort(key, kind="stable")
+            key, length = key[order], length[order]
+    length += key
+    return key, length
+
+
+_LENGTH = 18
+"""Bits for the days of a stay: 717 years."""
 
 
 def _cut(stays: Stays, cohort: Cohort) -> Stays:

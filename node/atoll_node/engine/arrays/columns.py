@@ -1,8 +1,9 @@
 """Hold the columns of one block of persons: observation periods, persons, and the records of each domain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +17,14 @@ NO_KEY = -(2**63)
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Periods:
-    """Observation periods by person and start. ``ids`` are the persons; every other array counts into it."""
+    """Observation periods by person and start. ``ids`` are the persons; ``person`` counts into it."""
 
     ids: Whole
     person: Whole
     start: Whole
     end: Whole
+    own: "Mapping[str, Whole] | None" = None
+    """Record and concept of each, where every period that was read is here."""
 
     @cached_property
     def key(self) -> Whole:
@@ -63,7 +66,9 @@ class Periods:
     def cut(self, first: int, last: int) -> "Periods":
         """Return the periods of some persons, who count from 0 again."""
         rows = _between(self.person, first, last)
-        return Periods(self.ids[first:last], self.person[rows] - first, self.start[rows], self.end[rows])
+        own = None if self.own is None else {name: values[rows] for name, values in self.own.items()}
+        person = self.person[rows] - np.int32(first)
+        return Periods(self.ids[first:last], person, self.start[rows], self.end[rows], own)
 
 
 def _between(person: Whole, first: int, last: int) -> slice:
@@ -74,21 +79,53 @@ def _between(person: Whole, first: int, last: int) -> slice:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Persons:
-    """Facts of the persons, in the order of ``Periods.ids``; a person without a row is not ``known``."""
+    """Facts of the persons as they were read; each is put in the order of ``Periods.ids`` when asked for.
 
-    known: Truth
-    born: Whole
-    """Year of birth, or ``NO_DAY``."""
-    gender: Whole
-    race: Whole
-    ethnicity: Whole
+    A person without a row is not ``known``.
+    """
+
+    count: int
+    place: Whole
+    """Where in ``Periods.ids`` the person of each row stands."""
+    rows: Mapping[str, Whole]
+
+    @cached_property
+    def known(self) -> Truth:
+        """Whether there is a row of the person."""
+        held = np.zeros(self.count, dtype=bool)
+        held[self.place] = True
+        return held
+
+    @cached_property
+    def born(self) -> Whole:
+        """Year of birth, or ``NO_DAY``."""
+        return self._placed("born", np.int32(NO_DAY))
+
+    @cached_property
+    def gender(self) -> Whole:
+        """The concept, or ``NO_KEY``."""
+        return self._placed("gender", np.int64(NO_KEY))
+
+    @cached_property
+    def race(self) -> Whole:
+        """The concept, or ``NO_KEY``."""
+        return self._placed("race", np.int64(NO_KEY))
+
+    @cached_property
+    def ethnicity(self) -> Whole:
+        """The concept, or ``NO_KEY``."""
+        return self._placed("ethnicity", np.int64(NO_KEY))
+
+    def _placed(self, name: str, unknown: np.integer[Any]) -> Whole:
+        values = np.full(self.count, unknown)
+        values[self.place] = self.rows[name]
+        return values
 
     def cut(self, first: int, last: int) -> "Persons":
         """Return the facts of some persons."""
-        some = slice(first, last)
-        return Persons(
-            self.known[some], self.born[some], self.gender[some], self.race[some], self.ethnicity[some]
-        )
+        place = np.flatnonzero(self.known[first:last])
+        rows = {name: getattr(self, name)[first:last][place] for name in self.rows}
+        return Persons(last - first, place, rows)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -194,3 +231,16 @@ def known(values: Whole) -> Truth:
     if values.dtype.kind == "f":
         return np.asarray(values == values, dtype=bool)
     return np.asarray((values != NO_KEY) & (values != NO_DAY), dtype=bool)
+
+
+def among(concept: Whole, wanted: Sequence[int]) -> Truth:
+    """Return where a concept is one of these; comparing with a few is faster than looking up."""
+    if len(wanted) > _FEW:
+        return np.isin(concept, np.asarray(wanted, dtype=np.int64))
+    held = np.zeros(len(concept), dtype=bool)
+    for one in wanted:
+        held |= concept == one
+    return held
+
+
+_FEW = 16

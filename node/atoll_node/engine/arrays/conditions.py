@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 
-from atoll_node.engine.arrays.columns import known
+from atoll_node.engine.arrays.columns import among, known
 from atoll_node.engine.arrays.days import (
     FARTHEST,
     NO_DAY,
@@ -29,6 +29,8 @@ def holds(block: Block, condition: Condition, index: Index) -> Truth:
     members = condition.members
     if not members or not len(index):
         return np.ones(len(index), dtype=bool)
+    if condition.most is None and condition.least == len(members) == 1:
+        return _member(block, members[0], index)
     if condition.most is None and condition.least == len(members):
         return _all_hold(block, condition, index)
     if condition.most is None and condition.least == 1:
@@ -43,10 +45,11 @@ def _all_hold(block: Block, condition: Condition, index: Index) -> Truth:
     """Look at each member only where all before it hold."""
     left = np.arange(len(index))
     rest = index
-    for member in condition.members:
+    for place, member in enumerate(condition.members, start=1):
         held = np.flatnonzero(_member(block, member, rest))
         if len(held) < len(left):
-            left, rest = left[held], rest.at(held)
+            left = left[held]
+            rest = rest.at(held) if place < len(condition.members) else rest
         if not len(left):
             break
     result = np.zeros(len(index), dtype=bool)
@@ -58,10 +61,11 @@ def _any_holds(block: Block, condition: Condition, index: Index) -> Truth:
     """Look at each member only where none before it holds."""
     left = np.arange(len(index))
     rest = index
-    for member in condition.members:
+    for place, member in enumerate(condition.members, start=1):
         open_still = np.flatnonzero(~_member(block, member, rest))
         if len(open_still) < len(left):
-            left, rest = left[open_still], rest.at(open_still)
+            left = left[open_still]
+            rest = rest.at(open_still) if place < len(condition.members) else rest
         if not len(left):
             break
     result = np.ones(len(index), dtype=bool)
@@ -97,9 +101,10 @@ def _person(block: Block, person: Person, index: Index) -> Truth:
 def _fact(block: Block, item: Filter, index: Index) -> Truth:
     persons = block.persons
     if isinstance(item, OneOf):
-        values: Whole = getattr(persons, item.attribute)[index.person]
-        among = np.isin(values, np.asarray(item.concept_ids, dtype=np.int64))
-        return np.asarray(known(values) & (~among if item.negated else among), dtype=bool)
+        values: Whole = getattr(persons, item.attribute)
+        if len(index) < len(values):
+            return _is_one(values[index.person], item)
+        return _is_one(values, item)[index.person]
     if not isinstance(item, Compare):
         raise TypeError("a person has no such fact")
     if item.attribute == "age":
@@ -107,6 +112,11 @@ def _fact(block: Block, item: Filter, index: Index) -> Truth:
         return np.asarray((born != NO_DAY) & compared(years(index.start) - born, item), dtype=bool)
     days = index.start if item.attribute == "start_date" else index.end
     return np.asarray((days != NO_DAY) & compared(days, item), dtype=bool)
+
+
+def _is_one(values: Whole, item: OneOf) -> Truth:
+    found = among(values, [int(one) for one in item.concept_ids])
+    return known(values) & (~found if item.negated else found)
 
 
 def compared(values: Whole, item: Compare) -> Truth:

@@ -1,7 +1,7 @@
 """Count days as whole numbers, and join person and day into one number that sorts as both."""
 
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,30 @@ def keyed(person: Whole, day: Whole) -> Whole:
 
 
 def years(day: Whole) -> Whole:
-    """Return the calendar year of each day."""
+    """Return the calendar year of each day; of many days within few years they are looked up."""
+    if len(day) > _SPAN:
+        first, last = int(day.min()), int(day.max())
+        if last - first < _SPAN:
+            table = years(np.arange(first, last + 1, dtype=np.int32)).astype(np.int32)
+            return np.take(table, day - first, mode="clip")
     return day.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+
+
+def person_of(key: Whole) -> Whole:
+    """Return the persons of keys."""
+    return (key >> _BITS).astype(np.int32)
+
+
+def day_of(key: Whole) -> Whole:
+    """Return the days of keys."""
+    # The lower half of a number holds the day whole.
+    day = np.bitwise_and(key, (1 << _BITS) - 1, dtype=np.int32, casting="unsafe")
+    day -= _MIDDLE
+    return day
+
+
+_SPAN = 60_000
+"""Days of a table of years: 164 years."""
 
 
 def is_first(person: Whole) -> Truth:
@@ -68,11 +90,9 @@ def spread(first: Whole, number: Whole) -> tuple[Whole, Whole]:
 def ordered(key: Whole, *ties: Whole) -> Whole:
     """Return what sorts rows by a key, and rows of one key by the ties in turn.
 
-    Rows that fall seldom are runs in order, which a merge sort joins; others are sorted plainly.
     Only ties are sorted by more than the key.
     """
-    falls = int(np.count_nonzero(key[1:] < key[:-1]))
-    order = np.argsort(key, kind="stable" if falls * _LONG_RUN < len(key) else None)
+    order = np.argsort(key, kind=fastest_sort(key))
     found = key[order]
     same = found[1:] == found[:-1]
     if ties and same.any():
@@ -81,6 +101,12 @@ def ordered(key: Whole, *ties: Whole) -> Whole:
         if not _in_order(found[tied], ties[0][rows], strict=len(ties) > 1):
             order[tied] = rows[np.lexsort((*(tie[rows] for tie in reversed(ties)), found[tied]))]
     return order
+
+
+def fastest_sort(key: Whole) -> Literal["stable", "quicksort"]:
+    """Name the kind of sort: rows that fall seldom are runs in order, which a merge sort joins."""
+    falls = int(np.count_nonzero(key[1:] < key[:-1]))
+    return "stable" if falls * _LONG_RUN < len(key) else "quicksort"
 
 
 _LONG_RUN = 32

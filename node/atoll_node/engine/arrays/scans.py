@@ -1,14 +1,15 @@
 """Read what a batch of cohorts needs of one block of persons: one statement a table for all of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeGuard
 
 import numpy as np
 
 from atoll_node.engine.arrays.columns import NO_KEY, Periods, Persons, Records, sorted_records
-from atoll_node.engine.arrays.days import FARTHEST, NO_DAY, Truth, Whole, is_first, ordered
+from atoll_node.engine.arrays.conditions import compared
+from atoll_node.engine.arrays.days import FARTHEST, NO_DAY, Truth, Whole, is_first, ordered, years
 from atoll_node.engine.arrays.streams import Block, Flag, flag_of
 from atoll_node.engine.facts import (
     counted_sql,
@@ -18,7 +19,7 @@ from atoll_node.engine.facts import (
     matches_sql,
     tables_read,
 )
-from atoll_node.engine.plan import CodeMatch, Cohort, Counted, DrugEraEnd, Events
+from atoll_node.engine.plan import CodeMatch, Cohort, Compare, Counted, DrugEraEnd, Events, Filter, Shift
 from atoll_node.engine.sources import SOURCES, Source
 from atoll_node.engine.sql import Binder, Statement, quoted
 from atoll_node.errors import EngineError
@@ -42,6 +43,11 @@ class Wanted:
     flags: dict[Flag, None] = field(default_factory=dict)
     values: dict[str, None] = field(default_factory=dict)
     by_source: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether every record is wanted, with its dates, key and concept and nothing else."""
+        return self.everything and not (self.coded or self.flags or self.values or self.by_source)
 
     def add(self, events: Events) -> None:
         """Want what one criterion reads."""
@@ -119,10 +125,15 @@ def read_block(needs: Needs, persons: PersonRange, session: Reads, pool: Executo
 
     A kind of records that cannot be read is named in ``unread``, so that only who needs it fails.
     """
-    periods = read_periods(persons, session)
-    facts = pool.submit(read_persons, persons, periods.ids, session)
+    # First in the pool, so that none who waits for them keeps them from their turn.
+    periods = pool.submit(read_periods, persons, session)
+    facts = pool.submit(read_persons, persons, periods.result, session)
+
+    def people() -> tuple[Periods, Persons]:
+        return periods.result(), facts.result()
+
     found = {
-        name: pool.submit(read_records, name, wanted, persons, periods.ids, session)
+        name: pool.submit(read_records, name, wanted, persons, people, session)
         for name, wanted in needs.domains.items()
     }
     read: dict[str, Records] = {}
@@ -132,27 +143,47 @@ def read_block(needs: Needs, persons: PersonRange, session: Reads, pool: Executo
             read[name] = records.result()
         except EngineError as error:
             unread[name] = error
-    return Block(periods, facts.result(), read, unread)
+    return Block(periods.result(), facts.result(), read, unread)
 
 
 def read_periods(persons: PersonRange, session: Reads) -> Periods:
-    """Return the observation periods of a range of persons."""
-    binder = Binder()
+    """Return the observation periods of a range of persons; one without an end bounds nothing."""
+    source, binder = SOURCES["observation_period"], Binder()
     found = session.numbers(
         binder.statement(
-            f"SELECT person_id, {_day('observation_period_start_date')} AS start, "
-            f"{_day('observation_period_end_date')} AS until FROM observation_period "
-            f"WHERE {_within('person_id', persons, binder)} AND observation_period_start_date IS NOT NULL "
-            "AND observation_period_end_date IS NOT NULL"
+            f"SELECT {source.person} AS person_id, {_day(source.start)} AS start, "
+            f"coalesce({_day(source.end)}, {NO_DAY})::INTEGER AS until, {source.key}::BIGINT AS record, "
+            f"coalesce({source.concept}, {_UNKNOWN}) AS concept FROM {quoted(source.table)} r "
+            f"WHERE {_within(source.person, persons, binder)} AND {source.start} IS NOT NULL"
         )
     )
-    owner, start, until = found["person_id"], found["start"], found["until"]
+    ended = found["until"] != NO_DAY
+    complete = bool(ended.all())
+    if not complete:
+        found = {name: values[ended] for name, values in found.items()}
+    owner = found["person_id"]
     if not (owner[1:] > owner[:-1]).all():
-        order = ordered(owner, start, until)
-        owner, start, until = owner[order], start[order], until[order]
+        order = ordered(owner, found["start"], found["until"])
+        found = {name: values[order] for name, values in found.items()}
+        owner = found["person_id"]
     first = is_first(owner)
     person = (np.cumsum(first) - 1).astype(np.int32)
-    return Periods(owner[first], person, _near(start), _near(until))
+    own = {name: found[name] for name in ("record", "concept")} if complete else None
+    return Periods(owner[first], person, _near(found["start"]), _near(found["until"]), own)
+
+
+def _as_records(periods: Periods) -> Records | None:
+    """Return the observation periods as records, unless some were left out."""
+    if periods.own is None:
+        return None
+    columns = {"person": periods.person, "start": periods.start, "end": periods.end, **periods.own}
+    return Records(
+        **sorted_records(columns),
+        visit=np.broadcast_to(np.int64(NO_KEY), len(periods.person)),
+        source_concept=None,
+        flags={},
+        values={},
+    )
 
 
 def _day(value: str) -> str:
@@ -174,30 +205,29 @@ def _within(field_name: str, persons: PersonRange, binder: Binder) -> str:
     return f"{field_name} BETWEEN {binder.bind(persons.low)} AND {binder.bind(persons.high)}"
 
 
-def read_persons(persons: PersonRange, ids: Whole, session: Reads) -> Persons:
-    """Return facts of the persons who have an observation period."""
+def read_persons(persons: PersonRange, periods: Callable[[], Periods], session: Reads) -> Persons:
+    """Return facts of the persons who have an observation period; ``periods`` may wait for these."""
+    found = session.numbers(persons_statement(persons))
+    return placed_persons(periods().ids, found)
+
+
+def persons_statement(persons: PersonRange) -> Statement:
+    """Return the statement that reads facts of a range of persons."""
     binder = Binder()
-    found = session.numbers(
-        binder.statement(
-            f"SELECT person_id, coalesce(year_of_birth, {NO_DAY})::INTEGER AS born, "
-            + ", ".join(
-                f"coalesce({name}_concept_id, {_UNKNOWN}) AS {name}"
-                for name in ("gender", "race", "ethnicity")
-            )
-            + f" FROM person WHERE {_within('person_id', persons, binder)}"
+    return binder.statement(
+        f"SELECT person_id, coalesce(year_of_birth, {NO_DAY})::INTEGER AS born, "
+        + ", ".join(
+            f"coalesce({name}_concept_id, {_UNKNOWN}) AS {name}" for name in ("gender", "race", "ethnicity")
         )
+        + f" FROM person WHERE {_within('person_id', persons, binder)}"
     )
+
+
+def placed_persons(ids: Whole, found: Mapping[str, Whole]) -> Persons:
+    """Return the facts that were read of persons, for those who have an observation period."""
     place, member = places(ids, found["person_id"])
-    known = np.zeros(len(ids), dtype=bool)
-    known[place] = True
-
-    def column(name: str, unknown: int) -> Whole:
-        values = np.full(len(ids), unknown, dtype=np.int64)
-        values[place] = found[name][member]
-        return values
-
     return Persons(
-        known, column("born", NO_DAY), *(column(name, NO_KEY) for name in ("gender", "race", "ethnicity"))
+        len(ids), place, {name: values[member] for name, values in found.items() if name != "person_id"}
     )
 
 
@@ -238,21 +268,34 @@ def _places_by_table(ids: Whole, persons: Whole, span: int) -> tuple[Whole, Whol
     return place[held], np.flatnonzero(held) if isinstance(member, slice) else member[held]
 
 
-def read_records(name: str, wanted: Wanted, persons: PersonRange, ids: Whole, session: Reads) -> Records:
-    """Return what is wanted of one kind of records."""
+def read_records(
+    name: str,
+    wanted: Wanted,
+    persons: PersonRange,
+    people: Callable[[], tuple[Periods, Persons]],
+    session: Reads,
+) -> Records:
+    """Return what is wanted of one kind of records; ``people`` may wait, and is not read a second time."""
+    own = _as_records(people()[0]) if name == "observation_period" and wanted.plain else None
+    if own is not None:
+        return own
     found = session.numbers(scan_statement(SOURCES[name], wanted, persons))
-    place, member = places(ids, found["person_id"])
+    periods, facts = people()
+    place, member = places(periods.ids, found["person_id"])
     columns = {key: values[member] for key, values in found.items()}
     del columns["person_id"]
     columns["start"] = _near(columns["start"])
+    columns["until"] = _near(columns["until"])
     columns = dict(sorted_records({**columns, "person": place}))
-    flags: dict[object, Truth] = {flag: columns[f"f{number}"] for number, flag in enumerate(wanted.flags)}
+    flags: dict[object, Truth] = {
+        flag: _of_age(columns[f"f{number}"], flag, columns, facts) for number, flag in enumerate(wanted.flags)
+    }
     flags |= {match: columns[f"c{number}"] for number, match in enumerate(wanted.coded)}
     values = {value: columns[f"v{number}"] for number, value in enumerate(wanted.values)}
     return Records(
         person=columns["person"],
         start=columns["start"],
-        end=_near(columns["until"]),
+        end=columns["until"],
         record=columns["record"],
         visit=columns["visit"],
         concept=columns["concept"],
@@ -260,6 +303,37 @@ def read_records(name: str, wanted: Wanted, persons: PersonRange, ids: Whole, se
         flags=flags,
         values=values,
     )
+
+
+def _of_age(held: Truth, flag: Flag, columns: Mapping[str, Whole], facts: Persons) -> Truth:
+    """Return which of the records that are held were also of the age that a set of filters wants."""
+    filters, shift = flag
+    for item in filters:
+        if _is_age(item):
+            day = _shifted_day(columns, shift, "start" if item.attribute == "age" else "end")
+            born = facts.born[columns["person"]]
+            held = held & (day != NO_DAY) & (born != NO_DAY) & compared(years(day) - born, item)
+    return held
+
+
+def _shifted_day(columns: Mapping[str, Whole], shift: Shift | None, side: Literal["start", "end"]) -> Whole:
+    """Return the event's first or last day, counted from the record's own days."""
+    if shift is None:
+        return columns["start" if side == "start" else "until"]
+    since, days = (
+        (shift.start_from, shift.start_days) if side == "start" else (shift.end_from, shift.end_days)
+    )
+    day = columns["start" if since == "start_date" else "until"]
+    return np.where(day == NO_DAY, NO_DAY, day + np.int32(days)).astype(np.int32)
+
+
+def _is_age(item: Filter) -> TypeGuard[Compare]:
+    """Whether a filter looks at an age: years of birth are here already, so that no look-up is needed."""
+    return isinstance(item, Compare) and item.attribute in {"age", "age_at_end"}
+
+
+def _looked_up(filters: tuple[Filter, ...]) -> tuple[Filter, ...]:
+    return tuple(item for item in filters if not _is_age(item))
 
 
 def scan_statement(source: Source, wanted: Wanted, persons: PersonRange) -> Statement:
@@ -274,7 +348,7 @@ def scan_statement(source: Source, wanted: Wanted, persons: PersonRange) -> Stat
         f"coalesce({source.concept or 'NULL::BIGINT'}, {_UNKNOWN}) AS concept",
         *_flags(source, wanted, binder),
     ]
-    joins = joins_sql(source, (item for filters, _ in wanted.flags for item in filters))
+    joins = joins_sql(source, (item for filters, _ in wanted.flags for item in _looked_up(filters)))
     where = [f"{source.start} IS NOT NULL", _within(source.person, persons, binder)]
     if source.where is not None:
         where.append(source.where)
@@ -289,7 +363,7 @@ def _flags(source: Source, wanted: Wanted, binder: Binder) -> Iterator[str]:
     if wanted.by_source:
         yield f"coalesce({source.source_concept or 'NULL::BIGINT'}, {_UNKNOWN}) AS source_concept"
     for number, (filters, shift) in enumerate(wanted.flags):
-        held = filters_sql(filters, dates_of(source, shift), binder)
+        held = filters_sql(_looked_up(filters), dates_of(source, shift), binder)
         yield f"coalesce({held}, FALSE) AS f{number}"
     for number, match in enumerate(wanted.coded):
         held = matches_sql(CodeMatch((), match.source_codes), source, binder)

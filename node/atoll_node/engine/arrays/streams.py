@@ -55,7 +55,7 @@ class Stream:
     @cached_property
     def person(self) -> Whole:
         """The row number of the person."""
-        return self.records.person[self.rows]
+        return self._of(self.records.person)
 
     @cached_property
     def key(self) -> Whole:
@@ -65,17 +65,21 @@ class Stream:
     @cached_property
     def visit(self) -> Whole:
         """The visit, or ``NO_KEY``."""
-        return self.records.visit[self.rows]
+        return self._of(self.records.visit)
 
     @cached_property
     def record(self) -> Whole:
         """The record's own key."""
-        return self.records.record[self.rows]
+        return self._of(self.records.record)
+
+    def _of(self, values: Whole) -> Whole:
+        """The events' own values; where every record is an event they are not copied."""
+        return values if len(self.rows) == len(self.records) else values[self.rows]
 
     def value(self, name: str) -> Whole:
         """Return what is counted once."""
         if name in self.records.values:
-            return self.records.values[name][self.rows]
+            return self._of(self.records.values[name])
         return _OWN[name](self)
 
     def only(self, held: Whole) -> "Stream":
@@ -181,8 +185,11 @@ class Block:
 
     @cached_property
     def _own_periods(self) -> Whole:
-        records = self.records["observation_period"]
-        return self.periods.containing(records.person, records.start)
+        """Periods that do not overlap begin on different days, so the same days are the same rows."""
+        records, periods = self.records["observation_period"], self.periods
+        if np.array_equal(records.person, periods.person) and np.array_equal(records.start, periods.start):
+            return np.arange(len(records), dtype=np.int32)
+        return periods.containing(records.person, records.start)
 
 
 def _matching(events: Events, records: Records) -> Whole:

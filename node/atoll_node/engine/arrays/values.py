@@ -9,7 +9,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from atoll_node.engine.arrays.columns import NO_KEY, Periods, Persons
+from atoll_node.engine.arrays.columns import NO_KEY, Periods, Persons, among
 from atoll_node.engine.arrays.days import NO_DAY, Truth, Whole, is_first, is_last, keyed, ordered, years
 from atoll_node.engine.arrays.scans import Reads, places
 from atoll_node.engine.facts import matches_sql
@@ -171,7 +171,7 @@ class Values:
         count = len(source.levels)
         level = np.where((concept == NO_KEY) | (concept == 0), count + 1, count).astype(np.float64)
         for number in reversed(range(count)):
-            level[np.isin(concept, source.levels[number])] = number
+            level[among(concept, source.levels[number])] = number
         return level
 
     def _picked(

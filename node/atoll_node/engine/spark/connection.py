@@ -296,18 +296,17 @@ class SparkDatabase:
     def session(self, stop: Stop) -> Iterator[SparkRun]:
         """Give a run that ends when time is over."""
         run = SparkRun(self._release, self._access, stop)
-        stop.guard(run)
         timer = threading.Timer(self._seconds, stop.now, (too_slow(),))
         timer.daemon = True
         timer.start()
         try:
-            run.open()
-            self._run = run
-            yield run
-            run.verify()
+            with stop.guard(run):
+                run.open()
+                self._run = run
+                yield run
+                run.verify()
         finally:
             timer.cancel()
-            stop.guard(None)
             self._run = None
             run.close()
 

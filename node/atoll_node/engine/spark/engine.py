@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from atoll_node.engine.connection import Stop
-from atoll_node.engine.engine import Database, PlanEngine
+from atoll_node.engine.engine import PlanEngine
 from atoll_node.engine.spark.access import SparkAccess
-from atoll_node.engine.spark.connection import SparkDatabase
+from atoll_node.engine.spark.connection import SparkDatabase, SparkRun
 from atoll_node.engine.sql import Statement
 from atoll_node.errors import EngineError
 from atoll_node.release import Release
 from atoll_node.settings import EngineSettings
 
 
-class SparkEngine(PlanEngine):
+class SparkEngine(PlanEngine[SparkRun]):
     """Answers queries by statements at a Spark Connect endpoint; what grows with records stays there.
 
     One row per person of the cohort comes to the node, which needs it for the gate's ledger, and figures are
@@ -23,7 +23,7 @@ class SparkEngine(PlanEngine):
         super().__init__(settings, scratch)
         self._access = access
 
-    def _database(self, release: Release) -> Database:
+    def _database(self, release: Release) -> SparkDatabase:
         return SparkDatabase(release, self._access, self._settings.seconds)
 
 
