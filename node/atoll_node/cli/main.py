@@ -42,6 +42,7 @@ _ROOMS = {
     "permits": "permits",
     "audit": "audit",
     "cohort": "cohort",
+    "explain": "explain",
     "store": "store",
     "lake": "lake",
     "forget": "forget",

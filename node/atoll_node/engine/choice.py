@@ -79,7 +79,11 @@ class ChosenEngine:
         return self._of(release).run(query, release, clock=clock, stoppable=stoppable)
 
     def explain(self, query: Query, release: Release) -> str:
-        """Return which engine runs the query, and what it is told, with placeholders for every value."""
+        """Return which engine runs the query, and what it is told, with placeholders for every value.
+
+        Raises ``MissingTable`` or another ``EngineError`` where ``run`` would refuse the query.
+        """
+        require_tables(query, release)
         engine = self._of(release)
         name = "Spark Connect" if engine is self._spark else "DuckDB"
         return f"-- engine: {name}\n\n{engine.explain(query, release)}"
