@@ -1,7 +1,7 @@
 """Run the rules over a staged batch with DuckDB and write the rows that may be stored as Parquet.
 
-The key stays in Python: identifiers come out of DuckDB, and their pseudonyms go back in, so that it is in no
-statement.
+The key stays in Python: identifiers come out of DuckDB with the rows, and their pseudonyms take their place,
+so that it is in no statement.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,15 +20,11 @@ from atoll_node.deidentify.sql import (
     KEPT_KEYS,
     LEFT_OUT_KEYS,
     OPT_OUTS,
-    OWN_KEY,
     PERSONS,
-    Lookup,
+    Keyed,
     Records,
-    block_of,
-    key_map,
+    keyed,
     left_out,
-    lookups,
-    own_key,
     quoted,
     relation,
     select,
@@ -39,7 +35,7 @@ from atoll_node.staging import Staged, StagedTable
 from atoll_schemas.tables import Content, table
 
 Connection = duckdb.DuckDBPyConnection
-BLOCKS_AT_ONCE = 250_000
+PERSONS_AT_ONCE = 250_000
 
 
 def _unwatched(_: int) -> None:
@@ -71,12 +67,11 @@ class Deidentification:
         self._today = today
 
     def prepare(self) -> None:
-        """Find the batch's persons and references and give each its pseudonym.
+        """Find the batch's persons and give each its pseudonym.
 
         A collision of persons is refused here; one of rows, by the release's check of keys.
         """
         self._make_persons()
-        self._make_key_maps()
         if self._opt_outs:
             self._make_owner_keys()
 
@@ -94,20 +89,28 @@ class Deidentification:
     def _rows_of(self, name: str) -> Iterator[pa.RecordBatch]:
         """Yield a table's de-identified rows."""
         records = self._records[name]
-        own = own_key(records, self._policy)
+        identifiers = keyed(records, self._policy)
         statement = select(records, self._policy, opted_out=bool(self._opt_outs))
         try:
             for batch in self._connection.execute(statement).to_arrow_reader(ROWS_PER_GROUP):
-                yield batch if own is None else self._keyed(batch, own)
+                yield self._keyed(batch, identifiers)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise _failed(error) from None
 
-    def _keyed(self, batch: pa.RecordBatch, own: Lookup) -> pa.RecordBatch:
-        """Return the batch with the pseudonyms of its rows' own keys; of NULL, NULL."""
-        given = batch.column(OWN_KEY)
-        found = self._pseudonyms.of_many(own.kind, given.fill_null(0).to_numpy())
-        absent = given.is_null().to_numpy(zero_copy_only=False)
-        return batch.append_column(own.field.name, pa.array(found, mask=absent))
+    def _keyed(self, batch: pa.RecordBatch, identifiers: Iterable[Keyed]) -> pa.RecordBatch:
+        """Return the batch with the pseudonyms of its identifiers beside them; of NULL, NULL."""
+        for one in identifiers:
+            given = batch.column(one.given)
+            numbers = given.fill_null(0).to_numpy()
+            found = self._pseudonyms.of_many(one.kinds[-1], numbers)
+            if one.kind is not None:
+                place = batch.column(one.kind).to_numpy()
+                for number, kind in enumerate(one.kinds[:-1]):
+                    rows = place == number
+                    found[rows] = self._pseudonyms.of_many(kind, numbers[rows])
+            absent = given.is_null().to_numpy(zero_copy_only=False) if given.null_count else None
+            batch = batch.append_column(one.field.name, pa.array(found, mask=absent))
+        return batch
 
     def opted_out(self, name: str) -> int:
         """Count the staged rows that are left out for the sake of opted-out persons."""
@@ -165,8 +168,8 @@ class Deidentification:
     def _found_again(self) -> Iterable[int]:
         persons = self._column("SELECT source FROM atoll_last_dates")
         wanted = np.array(sorted(self._forgotten), np.int64)
-        for start in range(0, len(persons), BLOCKS_AT_ONCE):
-            part = persons[start : start + BLOCKS_AT_ONCE]
+        for start in range(0, len(persons), PERSONS_AT_ONCE):
+            part = persons[start : start + PERSONS_AT_ONCE]
             seals = self._pseudonyms.seals("forgotten", part.tolist())
             yield from part[np.isin(seals, wanted)].tolist()
 
@@ -178,8 +181,8 @@ class Deidentification:
             " (source BIGINT, pseudonym BIGINT, shift INTEGER)"
         )
         persons = self._column("SELECT source FROM atoll_last_dates")
-        for start in range(0, len(persons), BLOCKS_AT_ONCE):
-            part = persons[start : start + BLOCKS_AT_ONCE]
+        for start in range(0, len(persons), PERSONS_AT_ONCE):
+            part = persons[start : start + PERSONS_AT_ONCE]
             keyed = pa.table(
                 {
                     "source": part,
@@ -207,35 +210,6 @@ class Deidentification:
                 f"SELECT {quoted(spec.person_field)} AS source, {last} AS last"
                 f" FROM {records.sql} GROUP BY ALL"
             )
-
-    def _make_key_maps(self) -> None:
-        for kind in Kind:
-            self._make_map(
-                key_map(kind),
-                kind,
-                (
-                    f"SELECT DISTINCT {block_of(lookup.field)} AS block FROM {records.sql} AS s"
-                    for records in self._tables()
-                    for lookup in lookups(records)
-                    if lookup.kind is kind and not lookup.own
-                ),
-            )
-
-    def _make_map(self, name: str, kind: Kind, found: Iterable[str]) -> None:
-        """Make the key map of the blocks that the queries find."""
-        words = ", ".join(f"w{word} BIGINT" for word in range(4))
-        self._run(f"CREATE OR REPLACE TEMP TABLE {name} (block BIGINT, {words})")
-        union = " UNION ".join(found)
-        if not union:
-            return
-        blocks = self._column(f"SELECT block FROM ({union}) WHERE block IS NOT NULL")
-        for start in range(0, len(blocks), BLOCKS_AT_ONCE):
-            part = blocks[start : start + BLOCKS_AT_ONCE]
-            pseudonyms = self._pseudonyms.of_blocks(kind, part)
-            columns = {"block": part} | {f"w{word}": pseudonyms[:, word] for word in range(4)}
-            self._register("atoll_keyed", pa.table(columns))
-            self._run(f"INSERT INTO {name} SELECT * FROM atoll_keyed")
-            self._connection.unregister("atoll_keyed")
 
     def _make_owner_keys(self) -> None:
         owned = [

@@ -1,9 +1,10 @@
-"""Stand in for identifiers: keyed, site-scoped numbers and date shifts (HMAC-SHA-256, RFC 2104).
+"""Stand in for identifiers: keyed, site-scoped numbers (AES-256, FIPS 197) and date shifts (HMAC-SHA-256).
 
-A pseudonym is one 64-bit word of ``HMAC(key, site, kind, n div 4)``, the word ``n mod 4``, without its sign
-bit: one digest serves four neighbouring numbers, and every number still has its own 63 keyed bits. The
-scope is the site, not the dataset: the same person carries one pseudonym in all datasets of a hospital, so
-that the ledger recognises a person who stands in two of them.
+A pseudonym is the first 64 bits, without the sign, of one block that AES-256 encrypts: the number, under a
+key that HMAC-SHA-256 (RFC 2104) derives from the site's key for this site and kind. A block cipher under a
+secret key is a pseudorandom function of single blocks, of which any bits may be taken. The scope is the site,
+not the dataset: the same person carries one pseudonym in all datasets of a hospital, so that the ledger
+recognises a person who stands in two of them.
 """
 
 import hashlib
@@ -11,14 +12,18 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 from numpy.typing import NDArray
 
 from atoll_node.errors import SettingsError
 from atoll_schemas.tables import Field, Table
 
 KEY_BYTES = 32
-_BLOCK_BYTES = 64
+_HMAC_BLOCK_BYTES = 64
 _WORDS = 4
+"""64-bit words of a digest."""
 _POSITIVE = np.uint64(2**63 - 1)
 
 
@@ -50,42 +55,35 @@ def kind_of(table: Table, field: Field) -> Kind:
 class Pseudonyms:
     """The site's key at work. The key is not shown, and cannot be read back."""
 
-    __slots__ = ("_inner", "_outer", "_site")
+    __slots__ = ("_ciphers", "_inner", "_outer", "_site")
 
     def __init__(self, key: bytes, site: str) -> None:
         if len(key) != KEY_BYTES:
             raise SettingsError("keys.pseudonym", f"a pseudonym key is {KEY_BYTES} bytes")
-        block = key.ljust(_BLOCK_BYTES, b"\0")
+        block = key.ljust(_HMAC_BLOCK_BYTES, b"\0")
         # RFC 2104: the two padded key blocks are hashed once and copied for every message.
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
         self._site = site
+        # Each block is a message of its own, of one block: nothing is chained, and nothing is deciphered.
+        self._ciphers = {
+            kind: Cipher(AES(self._digest(f"pseudonym|{kind}".encode())), ECB()) for kind in Kind
+        }
 
     def __repr__(self) -> str:
         return f"Pseudonyms(site={self._site!r})"
 
     def of(self, kind: Kind, number: int) -> int:
         """Return the pseudonym of one identifier: 0 … 2**63 - 1."""
-        block, word = divmod(number, _WORDS)
-        digest = self._digests(str(kind), (block,))
-        return int.from_bytes(digest[8 * word : 8 * word + 8], "big") & int(_POSITIVE)
-
-    def of_blocks(self, kind: Kind, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the four pseudonyms of each block ``n div 4``, as an array of ``len(blocks)`` × 4."""
-        digests = self._digests(str(kind), blocks.tolist())
-        words = np.frombuffer(digests, dtype=">u8").reshape(-1, _WORDS).astype(np.uint64)
-        return (words & _POSITIVE).astype(np.int64)
+        return int(self.of_many(kind, np.array([number], np.int64))[0])
 
     def of_many(self, kind: Kind, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the pseudonym of each number, in their order."""
-        blocks = numbers >> 2
-        begins = np.ones(len(blocks), np.bool_)
-        # Keys mostly stand in the order of their making, so that a run of equal blocks is looked at once.
-        np.not_equal(blocks[1:], blocks[:-1], out=begins[1:])
-        distinct, places = np.unique(blocks[begins], return_inverse=True)
-        of_row = places[np.cumsum(begins) - 1]
-        found: NDArray[np.int64] = self.of_blocks(kind, distinct)[of_row, numbers & 3]
-        return found
+        blocks = np.zeros((len(numbers), 2), dtype=">i8")
+        blocks[:, 1] = numbers
+        made = self._ciphers[kind].encryptor().update(blocks.tobytes())
+        words = np.frombuffer(made, dtype=">u8")[::2].astype(np.uint64)
+        return (words & _POSITIVE).astype(np.int64)
 
     def date_shifts(self, persons: NDArray[np.int64], days: int) -> NDArray[np.int32]:
         """Return the shift of each person (``date_shift``); zeros when dates are not shifted."""

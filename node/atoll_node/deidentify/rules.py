@@ -220,7 +220,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "person_pseudonyms",
         always(
-            "The number of a person becomes a keyed pseudonym (HMAC-SHA-256, 63 bits) that is the same in "
+            "The number of a person becomes a keyed pseudonym (AES-256, 63 bits) that is the same in "
             "every table of this hospital and means nothing outside it."
         ),
         _content(Content.PERSON_KEY),

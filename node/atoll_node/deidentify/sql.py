@@ -1,12 +1,11 @@
 """Compile the rules into one SELECT per table. Text only: nothing here runs it, and no key is in it.
 
-The SELECT reads the staged rows as ``s``, the person of a row as ``p`` and one key map per reference as
-``k0``, ``k1``, …; ``duckdb_adapter`` makes these relations. A key map holds, by block ``n div 4``, the
-pseudonyms of the block's four numbers. A row's own key stands in no other row, so that no map is made for
-it: it comes out beside the fields, and ``duckdb_adapter`` puts its pseudonym in their midst.
+The SELECT reads the staged rows as ``s`` and the person of a row as ``p``; ``duckdb_adapter`` makes the table
+of persons. An identifier that becomes a pseudonym comes out as it is, under a name that no field has, and
+``duckdb_adapter`` puts its pseudonym in its place.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +33,9 @@ OPT_OUTS = "atoll_opt_outs"
 """Everybody who opted out, whether the batch has records of them or not."""
 LEFT_OUT_KEYS = "atoll_left_out_keys"
 """Keys of rows of opted-out persons, whatever their table."""
-OWN_KEY = "atoll_own_key"
-"""The column of a row's own key as the hospital wrote it: no field of a table, so that no file gets it."""
+_GIVEN = "atoll_given_"
+"""Begins the names of columns that hold the hospital's own numbers: no field, so that no file gets one."""
+_KIND = "atoll_kind_"
 
 
 def quoted(name: str) -> str:
@@ -64,66 +64,54 @@ class Records:
         return f"(SELECT *{lacking} FROM {source})" if lacking else source
 
 
-def key_map(kind: Kind) -> str:
-    """Return the name of the map of references of one kind."""
-    return f"atoll_keys_{kind}"
-
-
 @dataclass(frozen=True)
-class Lookup:
-    """One identifier field of a table and the map that translates it."""
+class Keyed:
+    """An identifier that becomes a pseudonym: the columns of the SELECT that tell its number and its kind."""
 
     field: Field
-    kind: Kind
-    alias: str
-    own: bool = False
-    """The row's own key."""
+    kinds: tuple[Kind, ...]
+    """One, or for a fact's id those among which the row's domain chooses."""
+    domain: str | None = None
 
     @property
-    def pseudonym(self) -> str:
-        """Return the expression of a reference's pseudonym."""
-        words = " ".join(f"WHEN {word} THEN {self.alias}.w{word}" for word in range(4))
-        return f"CASE s.{quoted(self.field.name)} & 3 {words} END"
+    def given(self) -> str:
+        """The column of the hospital's own number."""
+        return _GIVEN + self.field.name
 
     @property
-    def join(self) -> str:
-        """Return the join that finds the map's row; a row's own key needs none."""
-        if self.own:
-            return ""
-        return (
-            f" LEFT JOIN {key_map(self.kind)} AS {self.alias} ON {self.alias}.block = {block_of(self.field)}"
-        )
+    def kind(self) -> str | None:
+        """The column of the place in ``kinds``, where there are several."""
+        return None if self.domain is None else _KIND + self.field.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the expressions of the columns."""
+        given = f"s.{quoted(self.field.name)} AS {self.given}"
+        if self.domain is None:
+            return (given,)
+        cases = f"WHEN {PERSON_DOMAIN} THEN 0 WHEN {CARE_SITE_DOMAIN} THEN 1 ELSE 2"
+        return (given, f"CASE s.{quoted(self.domain)} {cases} END AS {self.kind}")
 
 
-def block_of(field: Field, alias: str = "s") -> str:
-    """Return the expression of ``n div 4``, rounded down for negative numbers too."""
-    column = f"{alias}.{quoted(field.name)}"
-    return f"({column} - ({column} & 3)) // 4"
-
-
-def lookups(records: Records) -> tuple[Lookup, ...]:
-    """Return how each identifier is translated; a fact's id has one lookup per kind it may be."""
+def keyed(records: Records, policy: Policy) -> tuple[Keyed, ...]:
+    """Return the identifiers of a table that become pseudonyms."""
     table = records.table
-    wanted = (
-        (field, kind)
-        for field in table.fields
-        if field.content is Content.KEY and field.name in records.present
-        for kind in (FACT_KINDS if is_fact(table, field) else (kind_of(table, field),))
-    )
     return tuple(
-        Lookup(field, kind, f"k{number}", own=field.primary_key and len(table.primary_key) == 1)
-        for number, (field, kind) in enumerate(wanted)
+        Keyed(field, FACT_KINDS, domain_field(field))
+        if is_fact(table, field)
+        else Keyed(field, (kind_of(table, field),))
+        for field in table.fields
+        if field.name in records.present and rule_for(table, field, policy).name == _RE_KEYED
     )
 
 
 @dataclass(frozen=True)
 class Place:
-    """A field in the SELECT under construction, with its lookups if it is an identifier."""
+    """A field in the SELECT under construction."""
 
     table: Table
     field: Field
     policy: Policy
-    lookups: tuple[Lookup, ...]
 
     @property
     def column(self) -> str:
@@ -141,19 +129,6 @@ def _kept(place: Place) -> str:
 
 def _person(_: Place) -> str:
     return "p.pseudonym"
-
-
-def _row_key(place: Place) -> str:
-    found = {lookup.kind: lookup.pseudonym for lookup in place.lookups if not lookup.own}
-    if not found:
-        return _null(place)
-    if not is_fact(place.table, place.field):
-        return found[place.lookups[0].kind]
-    return (
-        f"CASE s.{quoted(domain_field(place.field))}"
-        f" WHEN {PERSON_DOMAIN} THEN {found[Kind.PERSON]}"
-        f" WHEN {CARE_SITE_DOMAIN} THEN {found[Kind.CARE_SITE]} ELSE {found[Kind.RECORD]} END"
-    )
 
 
 def _birth_year(place: Place) -> str:
@@ -187,7 +162,7 @@ def _code(place: Place) -> str:
 COMPILED: Mapping[str, Callable[[Place], str]] = {
     "direct_identifiers": _null,
     "person_pseudonyms": _person,
-    "row_pseudonyms": _row_key,
+    "row_pseudonyms": _null,
     "safe_text": _kept,
     "free_text": _null,
     "birth_year": _birth_year,
@@ -199,7 +174,7 @@ COMPILED: Mapping[str, Callable[[Place], str]] = {
     "facts": _kept,
     "unknown": _null,
 }
-"""The SQL of each rule, by its name; a test compares the names with ``RULES``."""
+"""The SQL of each rule, by its name; a test compares the names with ``RULES``. Pseudonyms come later."""
 _RE_KEYED = "row_pseudonyms"
 _OF_OWN_COLUMN = frozenset({"safe_text", "date_shift", "lone_dates_kept", "codes", "facts"})
 """Rules whose result is NULL where the field's own column is."""
@@ -208,40 +183,26 @@ _OF_OWN_COLUMN = frozenset({"safe_text", "date_shift", "lone_dates_kept", "codes
 def select(records: Records, policy: Policy, *, opted_out: bool) -> str:
     """Return the SELECT of a table's de-identified rows; ``opted_out``: some persons are left out.
 
-    Fields that are NULL in every row are left out of the columns. A row's own key is ``OWN_KEY``.
+    Fields that are NULL in every row are left out of the columns. Of ``keyed`` fields the numbers come out.
     """
-    table, joined = records.table, lookups(records)
+    table = records.table
     columns = [
         f"{expression} AS {quoted(field.name)}"
         for field in table.fields
-        if (expression := _expression(field, records, policy, joined)) is not None
+        if (expression := _expression(field, records, policy)) is not None
     ]
-    own = own_key(records, policy)
-    if own is not None:
-        columns.append(f"s.{quoted(own.field.name)} AS {OWN_KEY}")
-    joins = "".join(lookup.join for lookup in joined)
+    columns += [column for one in keyed(records, policy) for column in one.columns]
     where = f" WHERE NOT {left_out(table)}" if opted_out else ""
-    return f"SELECT {', '.join(columns) or 'NULL AS nothing'} FROM {relation(records)}{joins}{where}"
+    return f"SELECT {', '.join(columns) or 'NULL AS nothing'} FROM {relation(records)}{where}"
 
 
-def own_key(records: Records, policy: Policy) -> Lookup | None:
-    """Return how the rows' own key is translated, when they have one that becomes a pseudonym."""
-    table = records.table
-    own = (lookup for lookup in lookups(records) if lookup.own)
-    return next((one for one in own if rule_for(table, one.field, policy).name == _RE_KEYED), None)
-
-
-def _expression(field: Field, records: Records, policy: Policy, joined: Iterable[Lookup]) -> str | None:
+def _expression(field: Field, records: Records, policy: Policy) -> str | None:
     """Return a field's expression, or ``None`` when it is NULL in every row."""
-    place = Place(records.table, field, policy, _of(field, joined))
+    place = Place(records.table, field, policy)
     if field.name not in records.present and rule_for(place.table, field, policy).name in _OF_OWN_COLUMN:
         return None
     expression = _compiled(place)
     return None if expression == _null(place) else expression
-
-
-def _of(field: Field, joined: Iterable[Lookup]) -> tuple[Lookup, ...]:
-    return tuple(lookup for lookup in joined if lookup.field is field)
 
 
 def _compiled(place: Place) -> str:
