@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from atoll_node.arrow_arrays import array_of
 from atoll_node.deidentify.policy import Policy
 from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms
 from atoll_node.deidentify.sql import (
@@ -243,11 +244,9 @@ class Deidentification:
     def _column(self, statement: str) -> NDArray[np.int64]:
         """Return the one column of whole numbers that a statement finds."""
         try:
-            (found,) = self._connection.execute(statement).fetchnumpy().values()
+            return array_of(self._connection.execute(statement).to_arrow_table().column(0))
         except duckdb.Error as error:
             raise _failed(error) from None
-        column: NDArray[np.int64] = np.ma.getdata(found)
-        return column
 
     def _run(self, statement: str) -> None:
         self._rows(statement)

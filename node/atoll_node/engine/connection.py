@@ -17,10 +17,10 @@ from typing import Any, Protocol
 
 import duckdb
 import duckdb_extension_httpfs  # type: ignore[import-untyped]
-import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from atoll_node.arrow_arrays import array_of
 from atoll_node.engine.model_tables import table_spec
 from atoll_node.engine.sql import Statement, path_literal, quoted
 from atoll_node.errors import EngineError
@@ -134,7 +134,7 @@ class Session:
     def numbers(self, statement: Statement) -> Numbers:
         """Return the columns of a large answer, which come as Arrow."""
         found: pa.Table = self._execute(statement, duckdb.DuckDBPyConnection.to_arrow_table)
-        return {name: _array(found.column(name)) for name in found.column_names}
+        return {name: array_of(found.column(name)) for name in found.column_names}
 
     def ahead(self, statement: Statement) -> Callable[[], Numbers]:
         """Begin to read on a thread and a cursor of its own, and return what waits for the columns.
@@ -176,20 +176,6 @@ class Session:
 
 _AGAIN_SECONDS = 0.05
 """An interrupt that comes just before a statement begins is lost, so it is said again."""
-
-
-def _array(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Return the values; what is unknown is zero, for every statement puts a number in its place.
-
-    Arrow's own conversion loads pandas first, which takes longer than a question.
-    """
-    if pa.types.is_boolean(column.type):
-        return _array(column.cast(pa.uint8())).view(np.bool_)
-    known = column.fill_null(0) if column.null_count else column
-    parts = [np.from_dlpack(chunk) for chunk in known.chunks]
-    if not parts:
-        return np.empty(0, dtype=known.type.to_pandas_dtype())
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class Reader:

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from atoll_node.arrow_arrays import sorted_array
 from atoll_node.errors import LakeError
 from atoll_node.quality.checks import CHECKS, always_filled
 from atoll_schemas.tables import DOMAIN_OF_TABLE, DOMAINS, Datatype, Table, table
@@ -49,11 +50,9 @@ def _repeated(connection: duckdb.DuckDBPyConnection, spec: Table, files: Files) 
     key = f'"{spec.primary_key[0]}"'
     try:
         statement = f"SELECT {key} FROM {_read(files[spec.name])} WHERE {key} IS NOT NULL"
-        (found,) = connection.execute(statement).fetchnumpy().values()
+        keys = sorted_array(connection.execute(statement).to_arrow_table().column(0))
     except duckdb.Error as error:
         raise _failed(error) from None
-    keys = np.ma.getdata(found)
-    keys.sort()
     return int(np.count_nonzero(keys[1:] == keys[:-1]))
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import duckdb
-import numpy as np
 
+from atoll_node.arrow_arrays import sorted_array
 from atoll_node.errors import SourceError
 from atoll_node.sources import duck
 from atoll_node.sources.candidates import Candidates, Sorter, refuse_all, write_candidates
@@ -308,10 +308,10 @@ class OmopTable:
         listed = ", ".join(duck.name(field) for field in key)
         whole = len(key) == 1 and self._table.field(key[0]).datatype is Datatype.BIGINT
         if whole and rows <= _SORTED_IN_MEMORY:
-            values = self._connection.execute(f"SELECT {listed} FROM {source}").fetchnumpy()[key[0]]
-            if np.ma.isMaskedArray(values) and bool(np.any(np.ma.getmaskarray(values))):
+            values = self._connection.execute(f"SELECT {listed} FROM {source}").to_arrow_table().column(0)
+            if values.null_count:
                 return False
-            ordered = np.sort(np.asarray(values))
+            ordered = sorted_array(values)
             return not bool((ordered[1:] == ordered[:-1]).any())
         row = duck.run(self._connection, f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM {source})")
         return int(row[0]) == rows
