@@ -130,6 +130,33 @@ def test_of_a_table_that_does_not_fit_the_engine_chooses_one_record_a_person(rel
     assert differences(*answers) == []
 
 
+def test_of_several_such_values_the_first_is_chosen_beside_the_cohort(release, tmp_path, monkeypatch):
+    """More at once would share the memory and the processors of one."""
+    window = {"window": {"start": None, "end": None}}
+    definitions = {"latest": WEIGHT | window, "first": WEIGHT | window | {"take": "first"}}
+    variables = [{"name": name, "definition": one} for name, one in definitions.items()]
+    query = Query.from_wire(
+        {
+            "project": "P-1",
+            "dataset": "test",
+            "cohort": COHORT,
+            "analysis": {"method": "table1", "variables": variables},
+        }
+    )
+    ahead, begun = Session.ahead, []
+
+    def noted(session, statement):
+        begun.append(statement.text)
+        return ahead(session, statement)
+
+    monkeypatch.setattr(Session, "ahead", noted)
+    small, by_statements = engine(tmp_path, "0.000016GB"), engine(tmp_path, "0GB")
+    answer = small.run(query, release, clock=time.monotonic)
+    assert ["person" in text for text in begun] == [True, True]
+    assert ["measurement" in text for text in begun] == [False, True]
+    assert differences(answer, by_statements.run(query, release, clock=time.monotonic)) == []
+
+
 def test_a_run_over_columns_is_stopped(release, tmp_path):
     stopped = threading.Event()
 

@@ -87,14 +87,14 @@ def _looked_through(analysis: AnalysisPlan) -> frozenset[str]:
 def find(planned: Plan, session: Reads, kept: Kept, room: Room) -> tuple[Members, Frame]:
     """Return who is in the cohort, and each person's values. Raises what stops the session."""
     periods, persons = _everybody(session, kept)
+    values = Values(periods, persons, session, kept, room.gathers)
+    values.begin(columns_of(planned.analysis))
     best = isinstance(planned.analysis, CountPlan) and planned.analysis.best_event
     key = ("cohort", planned.cohort, best)
     people, steps = kept.get(key, partial(_selected, planned.cohort, best, periods, persons, session, kept))
     session.check()
     ids = periods.ids[people.places]
-    return Members(ids, steps), _framed(
-        planned.analysis, ids, people, Values(periods, persons, session, kept, room.gathers)
-    )
+    return Members(ids, steps), _framed(planned.analysis, ids, people, values)
 
 
 def _everybody(session: Reads, kept: Kept) -> tuple[Periods, Persons]:

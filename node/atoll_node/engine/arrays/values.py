@@ -3,15 +3,16 @@
 What does not depend on the cohort is kept for the release; persons are places in the block's ids.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any, Protocol
 
 import numpy as np
 
 from atoll_node.engine.arrays.columns import NO_KEY, Periods, Persons, among
 from atoll_node.engine.arrays.days import NO_DAY, Truth, Whole, is_first, is_last, keyed, ordered, years
-from atoll_node.engine.arrays.scans import Reads, places
+from atoll_node.engine.arrays.scans import places
 from atoll_node.engine.facts import matches_sql
 from atoll_node.engine.frames import finite_sql, picked_sql, recorded_level_sql, trial_level_sql
 from atoll_node.engine.kept import Kept
@@ -36,6 +37,16 @@ from atoll_node.engine.sources import SOURCES
 from atoll_node.engine.sql import Binder, Statement, quoted
 from atoll_node.engine.sums import Numbers
 from atoll_schemas.tables import DOMAINS, DomainName
+
+Chosen = RecordedNumber | RecordedLevel | RecordedPresence
+"""What is told by one record of each person."""
+
+
+class Reads(Protocol):
+    """What values need of a session."""
+
+    def numbers(self, statement: Statement) -> Mapping[str, Any]: ...
+    def ahead(self, statement: Statement) -> Callable[[], Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -101,6 +112,17 @@ class Values:
     kept: Kept
     gathers: Callable[[str, int], bool]
     """Whether the records of a table are few enough, for so many persons, to be looked at one by one."""
+    begun: dict[Chosen, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
+    """Values that DuckDB is choosing already."""
+
+    def begin(self, columns: Iterable[NumberColumn | LevelColumn]) -> None:
+        """Let DuckDB begin to choose the first column's values that it must, beside what follows here."""
+        for column in columns:
+            source = column.source
+            if isinstance(source, Chosen) and windowless(source.records) and source not in self.kept:
+                if not self._gathers(source):
+                    self.begun[source] = self.session.ahead(_picked_statement(source))
+                return
 
     def column(self, column: NumberColumn | LevelColumn, people: People) -> Numbers:
         """Return the column of a frame for the cohort's persons."""
@@ -174,9 +196,7 @@ class Values:
             level[among(concept, source.levels[number])] = number
         return level
 
-    def _picked(
-        self, source: RecordedNumber | RecordedLevel | RecordedPresence, records: Recorded, people: People
-    ) -> Picked:
+    def _picked(self, source: Chosen, records: Recorded, people: People) -> Picked:
         """Return each person's first or latest record; without a window it is the same for all cohorts."""
         size, latest = len(self.periods.ids), records.latest
         anywhere = replace(source, records=replace(records, start=None, end=None, latest=True))
@@ -190,21 +210,27 @@ class Values:
 
     def _picked_anywhere(
         self,
-        source: RecordedNumber | RecordedLevel | RecordedPresence,
-        anywhere: RecordedNumber | RecordedLevel | RecordedPresence,
+        source: Chosen,
+        anywhere: Chosen,
     ) -> Picked:
         """Look at every record where they are few; else DuckDB chooses one a person."""
         records, size = source.records, len(self.periods.ids)
-        if self.gathers(DOMAINS[records.domain].table, size):
+        if self._gathers(source):
             found = self._read(_records_statement(records.domain, records.match, anywhere))
             return found.picked(size, latest=records.latest)
+        begun = self.begun.pop(source, None)
+        if begun is not None:
+            return self._dated_of(begun()).picked(size, latest=False)
         return self._read(_picked_statement(source)).picked(size, latest=False)
+
+    def _gathers(self, source: Chosen) -> bool:
+        return self.gathers(DOMAINS[source.records.domain].table, len(self.periods.ids))
 
     def _dated(
         self,
         domain: DomainName,
         match: CodeMatch | None,
-        source: RecordedNumber | RecordedLevel | RecordedPresence | None,
+        source: Chosen | None,
     ) -> Dated:
         """Return the records of a domain that match; ``source`` says which value each has."""
         key = ("dated", domain, match, source)
@@ -215,7 +241,9 @@ class Values:
         return self._read(_trial_statement(source)).picked(len(self.periods.ids), latest=False)
 
     def _read(self, statement: Statement) -> Dated:
-        found = self.session.numbers(statement)
+        return self._dated_of(self.session.numbers(statement))
+
+    def _dated_of(self, found: Mapping[str, Any]) -> Dated:
         place, member = places(self.periods.ids, found["person_id"])
         day, key, value = (found[name][member] for name in ("day", "key", "value"))
         dated = keyed(place, day)
@@ -241,7 +269,7 @@ def _or(level: Numbers, missing: int) -> Numbers:
 def _records_statement(
     domain: DomainName,
     match: CodeMatch | None,
-    source: RecordedNumber | RecordedLevel | RecordedPresence | None,
+    source: Chosen | None,
 ) -> Statement:
     binder = Binder()
     found = DOMAINS[domain]
@@ -261,7 +289,7 @@ def _records_statement(
     )
 
 
-def _picked_statement(source: RecordedNumber | RecordedLevel | RecordedPresence) -> Statement:
+def _picked_statement(source: Chosen) -> Statement:
     binder = Binder()
     if isinstance(source, RecordedPresence):
         found = DOMAINS[source.records.domain]
