@@ -166,7 +166,8 @@ class Session:
         self._stop.check()
         try:
             with _PANDAS_UNASKED:
-                return take(self._cursor.execute(statement.text, statement.parameters))
+                begun = self._cursor.execute(statement.text, statement.parameters)
+            return take(begun)
         except duckdb.InterruptException:
             self._stop.check()
             raise too_slow() from None
