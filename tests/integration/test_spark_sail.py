@@ -28,6 +28,7 @@ from atoll_node.settings import EngineSettings, NodeSettings, SparkSettings
 from atoll_schemas.circe import CohortExpression
 from tests.support.golden_questions import QUESTIONS
 from tests.support.lake import release_of, release_of_files
+from tests.support.lake_node import make_node
 from tests.support.minio import running_minio
 from tests.support.sail import running_sail
 from tests.support.same_aggregates import differences
@@ -228,3 +229,21 @@ def test_a_release_of_many_rows_is_asked_at_the_endpoint_and_a_small_one_in_the_
 
     assert engine_for(rows) == "-- engine: Spark Connect"
     assert engine_for(rows + 1) == "-- engine: DuckDB"
+
+
+def test_the_node_shows_what_the_endpoint_would_be_told(
+    sail: SparkAccess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = f'[engine]\nkind = "spark"\n\n[spark]\naddress = "{sail.address}"\ntls = false\n'
+    node = make_node(tmp_path / "home", capsys, more=more)
+    node.call("ingest")
+    node.call("release")
+    file = tmp_path / "query.json"
+    asked = question("everybody").model_copy(update={"dataset": "lab", "release": None})
+    file.write_text(asked.model_dump_json(), encoding="utf-8")
+    code, said, error = node.run("explain", str(file))
+    assert code == 0, error
+    assert said.startswith("-- release: lab-0001\n-- engine: Spark Connect\n")
+    assert "CREATE TEMPORARY VIEW" in said
+    assert "s3" not in said
+    assert str(tmp_path) not in said, "which files are read is no part of a plan"
