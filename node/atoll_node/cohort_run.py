@@ -6,6 +6,7 @@ Rows of persons are written to a folder of this machine. Nothing here can be rea
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,17 +114,12 @@ def run_definitions(
 
     ``s3`` is needed when the release's tables lie in a bucket.
     """
-    batch = CohortBatch(release, settings, scratch, s3)
-    files = CohortFiles(out)
-    try:
+    with closing(CohortBatch(release, settings, scratch, s3)) as batch, closing(CohortFiles(out)) as files:
         planned = batch.plan(definitions.expressions)
         tallies = batch.run(planned.cohorts, files.add, lambda share: shows("evaluating", share))
         started = time.perf_counter()
         files.write(tallies)
         writing = (time.perf_counter() - started) / max(1, len(tallies))
-    finally:
-        batch.close()
-        files.close()
     faults = dict(planned.failed)
     faults |= {number: tally.failed for number, tally in tallies.items() if tally.failed is not None}
     failed = [_failure(definitions, number, error) for number, error in sorted(faults.items())]

@@ -24,7 +24,7 @@ from atoll_schemas.tables import core_1, table
 
 BATCH, CONTENT, POLICY = "atoll-batch", "atoll-content", "atoll-policy"
 """Application ids of the Delta transactions that recognise a batch, a table's rows, and its settings."""
-RULES_VERSION = "deidentify@1"
+RULES_VERSION = "deidentify@2"
 """Enters every mark: other rules make other rows of the same files."""
 
 

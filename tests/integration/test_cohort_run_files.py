@@ -1,6 +1,9 @@
 """What `atoll-node cohort run` writes goes to the disk block by block, whole or not at all, in any memory."""
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -89,6 +92,41 @@ def test_a_run_that_ends_early_leaves_no_half_file(tmp_path: Path) -> None:
     files = CohortFiles(tmp_path)
     files.add(block(1))
     files.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def no_larger_than(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond some bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_is_full_is_told_and_leaves_no_rows_behind(tmp_path: Path) -> None:
+    files = CohortFiles(tmp_path)
+    with no_larger_than(1_000_000):
+        with pytest.raises(EngineError) as caught:
+            files.add(block(1))
+        files.close()
+    assert caught.value.code == "cohort.write"
+    assert str(tmp_path) not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_while_rows_are_left_out_leaves_none_behind(tmp_path: Path) -> None:
+    files = CohortFiles(tmp_path)
+    for number in (1, 2):
+        files.add(block(number))
+    failed = Tally(0, failed=EngineError("engine.failed", "the engine failed"))
+    size = (tmp_path / "cohort.partial").stat().st_size
+    with no_larger_than(size // 4), pytest.raises(EngineError) as caught:
+        files.write({1: Tally(0), 2: failed})
+    files.close()
+    assert caught.value.code == "cohort.write"
     assert list(tmp_path.iterdir()) == []
 
 

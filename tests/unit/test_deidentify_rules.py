@@ -17,6 +17,7 @@ from atoll_node.deidentify.pseudonyms import Kind, Pseudonyms
 from atoll_node.deidentify.rules import RULES, Person, deidentified, described, rule_for
 from atoll_node.deidentify.sql import COMPILED
 from atoll_node.errors import SettingsError
+from atoll_node.loading import RULES_VERSION
 from atoll_node.settings import DatasetSettings
 from atoll_schemas.tables import Content, core_1, table
 
@@ -48,7 +49,8 @@ def test_a_pseudonym_is_the_number_encrypted_under_a_derived_key():
 
 
 def test_pseudonyms_stay_what_they_are():
-    """A change of one of them would part a hospital's new rows from its old ones."""
+    """A change of one parts new rows from old ones, which only a new version tells."""
+    assert RULES_VERSION == "deidentify@2"
     assert [SITE_A.of(Kind.PERSON, number) for number in (1, -1, 2**62)] == [
         7322907181260153764,
         3466049029348424963,

@@ -49,9 +49,9 @@ def test_a_field_that_the_batches_lack_is_null(tmp_path):
 
 
 def test_a_column_that_is_no_field_is_not_written(tmp_path):
-    (file,) = written(tmp_path, batch(2, atoll_own_key=[4711, 4712]))
+    (file,) = written(tmp_path, batch(2, atoll_given_measurement_id=[4711, 4712]))
 
-    assert "atoll_own_key" not in pq.read_schema(file.path).names
+    assert "atoll_given_measurement_id" not in pq.read_schema(file.path).names
 
 
 def test_the_order_of_the_columns_does_not_matter(tmp_path):

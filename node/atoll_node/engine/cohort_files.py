@@ -1,6 +1,7 @@
 """Pin a folder of CDM Parquet files as a release, and write what a batch of cohorts found."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -102,6 +103,7 @@ class CohortFiles:
         """Begin ``cohort.parquet`` in a folder, which is made. Raises ``EngineError``."""
         self._folder = folder
         self._begun = _beside(folder / _COHORT)
+        self._left = self._begun.with_suffix(".left")
         with _writing(_COHORT):
             folder.mkdir(parents=True, exist_ok=True)
             self._writer = _rows_writer(self._begun)
@@ -135,20 +137,21 @@ class CohortFiles:
         """Let go of what was not finished."""
         with suppress(OSError):
             self._writer.close()
-            self._begun.unlink(missing_ok=True)
+        for file in (self._begun, self._left):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
 
     def _leave_out(self, failed: Sequence[int]) -> None:
         """Write again without the first blocks' rows of cohorts that failed in a later one."""
-        left = self._begun.with_suffix(".left")
         self.rows = 0
-        with pq.ParquetFile(self._begun) as whole, _rows_writer(left) as writer:
+        with pq.ParquetFile(self._begun) as whole, _rows_writer(self._left) as writer:
             for group in range(whole.num_row_groups):
                 rows = whole.read_row_group(group)
                 found = pc.is_in(rows["cohort_definition_id"], pa.array(failed, pa.int32()))
                 rows = rows.filter(pc.invert(found))
                 writer.write_table(rows)
                 self.rows += len(rows)
-        left.replace(self._begun)
+        self._left.replace(self._begun)
 
     def _table(self, name: str, columns: tuple[str, str], rows: Sequence[tuple[int, ...]]) -> None:
         fields = [("cohort_definition_id", pa.int32()), *((column, pa.int64()) for column in columns)]
@@ -189,7 +192,7 @@ def _writing(name: str) -> Iterator[None]:
     except OSError as error:
         raise EngineError(
             "cohort.write",
-            f"{name} cannot be written ({error.strerror or type(error).__name__})",
+            f"{name} cannot be written ({os.strerror(error.errno) if error.errno else type(error).__name__})",
             "check the folder and its free space",
         ) from None
 

@@ -119,9 +119,10 @@ class Values:
         """Let DuckDB begin to choose the first column's values that it must, beside what follows here."""
         for column in columns:
             source = column.source
-            if isinstance(source, Chosen) and windowless(source.records) and source not in self.kept:
-                if not self._gathers(source):
-                    self.begun[source] = self.session.ahead(_picked_statement(source))
+            if not isinstance(source, Chosen) or source in self.kept:
+                continue
+            if windowless(source.records) and not self._gathers(source):
+                self.begun[source] = self.session.ahead(_picked_statement(source))
                 return
 
     def column(self, column: NumberColumn | LevelColumn, people: People) -> Numbers:
