@@ -17,12 +17,16 @@ from demo.checks import DemoStopped, checked, free_port
 from demo.parts import Federation
 from demo.screen import Document, Screen, Terminal
 
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""A closed terminal ends the demo as Ctrl-C does, and with it what it started."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Tell the story; return the exit code."""
     options = _options(arguments)
     screen: Screen = Document() if options.json else Terminal(_console())
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in _ENDINGS:
+        signal.signal(ending, _interrupt)
     running: list[Federation] = []
     code = 0
     try:
@@ -37,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         screen.say("stopping …")
         code = 130
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for ending in (signal.SIGINT, *_ENDINGS):
+            signal.signal(ending, signal.SIG_IGN)
         for federation in running:
             federation.stop()
         screen.close()

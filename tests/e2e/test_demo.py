@@ -90,13 +90,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return Told(out, run.returncode, json.loads(output), processes_of(out), stopped)
 
 
-def _stopped_half_way(out: Path) -> tuple[int, list[int], int]:
+def _stopped_half_way(out: Path, number: signal.Signals = signal.SIGINT) -> tuple[int, list[int], int]:
     run = begin("--json", "--out", str(out))
     try:
         soon(lambda: list(out.glob("*/node/lake")), "a hospital writes tables", seconds=SECONDS)
         ran = len(processes_of(out))
         # A terminal sends Ctrl-C to everything in the foreground, the commands that the demo runs included.
-        os.killpg(run.pid, signal.SIGINT)
+        os.killpg(run.pid, number)
         run.communicate(timeout=30)
     finally:
         _end(run)
@@ -111,6 +111,13 @@ def _end(run: "subprocess.Popen[bytes]") -> None:
 
 def test_ctrl_c_half_way_leaves_no_process_behind(told):
     code, left, ran = told.stopped_earlier
+    assert ran >= 2, "the hub and at least one hospital's command ran"
+    assert left == []
+    assert code == 130
+
+
+def test_a_closed_terminal_leaves_no_process_behind_either(tmp_path):
+    code, left, ran = _stopped_half_way(tmp_path / "out", signal.SIGHUP)
     assert ran >= 2, "the hub and at least one hospital's command ran"
     assert left == []
     assert code == 130
