@@ -184,14 +184,14 @@ class Deidentification:
         persons = self._column("SELECT source FROM atoll_last_dates")
         for start in range(0, len(persons), PERSONS_AT_ONCE):
             part = persons[start : start + PERSONS_AT_ONCE]
-            keyed = pa.table(
+            made = pa.table(
                 {
                     "source": part,
                     "pseudonym": self._pseudonyms.of_many(Kind.PERSON, part),
                     "shift": self._pseudonyms.date_shifts(part, days),
                 }
             )
-            self._register("atoll_keyed", keyed)
+            self._register("atoll_keyed", made)
             self._run("INSERT INTO atoll_persons_keyed SELECT * FROM atoll_keyed")
             self._connection.unregister("atoll_keyed")
 

@@ -228,10 +228,10 @@ def _evaluated(
         with lock:
             tallies[number].add(selection)
             spent[number] += time.perf_counter() - started
-    return together(found)
+    return _together(found)
 
 
-def together(parts: list[Stays]) -> Stays:
+def _together(parts: list[Stays]) -> Stays:
     """Return the rows of several blocks, in their order."""
 
     def column(name: str, kind: type[np.generic]) -> NDArray[Any]:
